@@ -1,0 +1,1 @@
+"""Tell it: candidates in; review, cases, evidence, map tiles and one gap-free feed out."""
