@@ -25,6 +25,28 @@ class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+class MissionItem(_Contract):
+    """One MAVLink mission item in plain units; item 0 of an ArduPilot mission is home and is not flown.
+
+    Attributes:
+        command: MAV_CMD number (16 waypoint, 22 take-off, 20 return, 206 trigger distance, 178 speed, ...).
+        frame: MAV_FRAME number (0 global AMSL, 3 global relative to home, 10 terrain, 2 mission command).
+        params: Parameters 1..4 of the command; NaN where the command leaves one unset.
+        lon: Degrees, 0 where the command has no place.
+        lat: Degrees.
+        alt_m: Metres in `frame`.
+        autocontinue: Whether the vehicle goes on to the next item by itself.
+    """
+
+    command: int
+    frame: int = 3
+    params: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    lon: float = 0.0
+    lat: float = 0.0
+    alt_m: float = 0.0
+    autocontinue: bool = True
+
+
 class PlanCamera(Camera):
     """The profile's camera together with the ground sample distance it is flown for."""
 
