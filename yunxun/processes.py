@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: reaped on a clean stop, killed by the kernel or at the next start otherwise."""
+"""Child processes that never outlive us: stopped cleanly, or killed by the kernel or at the next start."""
 
 from __future__ import annotations
 
@@ -65,9 +65,13 @@ class Child:
         with log.open("ab") as out:
             # The kernel signals when the *thread* that forked dies: start children from the main thread only.
             self._process = subprocess.Popen(
-                list(spec.argv), env={**spec.env, _MARK: f"{run_dir.resolve()}/{spec.name}"}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                list(spec.argv),
+                env={**spec.env, _MARK: f"{run_dir.resolve()}/{spec.name}"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
                 preexec_fn=_die_with_parent,
-            )  # fmt: skip
+            )
         self._log = log
 
     @property

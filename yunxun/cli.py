@@ -1,0 +1,29 @@
+"""`yunxun`: the front door. Every verb lives in `yunxun/commands/`; nothing heavy is imported until it is used."""
+
+from __future__ import annotations
+
+import typer
+
+from yunxun.commands import accounts, flying, imaging, patrol, planning, serving
+
+app = typer.Typer(
+    name="yunxun",
+    help="云巡: plan a city's drone patrols, fly them, and turn the photographs into reviewed cases.\n\n"
+    "Start with `yunxun demo`. Exit codes: 0 done, 2 refused (nothing written), 3 done in part, 1 our own fault.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for room in (planning, flying, imaging, accounts, serving, patrol):
+    room.register(app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
