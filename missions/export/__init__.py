@@ -1,0 +1,1 @@
+"""Files that aircraft and people take: one module a format."""
