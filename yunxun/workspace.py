@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,17 +22,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from missions.files import write_text_atomically
+from missions.ulid import new_ulid
 from yunxun.errors import YunxunError
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-def new_ulid(now_s: float | None = None, randomness: bytes | None = None) -> str:
-    """A ULID (26 Crockford base-32 characters): 48 bits of time in ms, 80 of chance; sorts by time."""
-    milliseconds = int((time.time() if now_s is None else now_s) * 1000)
-    number = (milliseconds << 80) | int.from_bytes(randomness or os.urandom(10), "big")
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 class PatrolRecord(BaseModel):
