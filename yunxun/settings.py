@@ -17,6 +17,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.settings import ApiSettings
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -75,4 +77,14 @@ def load_settings(environ: dict[str, str] | None = None, data_dir: Path | None =
         embedded_broker=not broker,
         store_url=env.get("YUNXUN_STORE_URL") or str(home / "store"),
         arducopter=Path(binary) if binary else None,
+    )
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """What the API is told of them."""
+    return ApiSettings(
+        data_dir=settings.data_dir,
+        database_url=settings.database_url,
+        broker_url=settings.broker_url,
+        store_url=settings.store_url,
     )

@@ -20,7 +20,7 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 PARENT_OF_SLEEPER = [
     sys.executable,
     "-c",
-    "import subprocess as s, sys, time; s.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); time.sleep(99)",
+    "import subprocess as s, sys, time; s.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); time.sleep(9)",
 ]
 
 
