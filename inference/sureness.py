@@ -1,0 +1,143 @@
+"""How sure: evidence about one candidate becomes one calibrated probability.
+
+Log-odds add: what the network said of the mosaic, what it said of each frame that looked again, how far the surface
+rose, how large the thing is. The weights are fitted on places that no network was trained on (`fit`), kept in the
+model card, and are few, so that they cannot learn a place by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+# Evidence is clipped: no single cue may outweigh all others.
+_LOGIT = 5.0
+# Weights used until a fit exists: the network's own word, tempered.
+DEFAULT = {"bias": 0.0, "mean": 1.0, "peak": 0.0, "area": 0.0, "looks": 0.0, "looked": 0.0, "height": 0.0, "flat": 0.0}
+FEATURES = tuple(name for name in DEFAULT if name != "bias")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a candidate.
+
+    Attributes:
+        mean: Mean network probability inside the outline, on the mosaic.
+        peak: Its 95th percentile.
+        area_m2: Ground area.
+        looks: Probability in each frame that looked again.
+        height_m: Rise of the surface, or None where unknown.
+        height_noise_m: What no change looks like there.
+    """
+
+    mean: float
+    peak: float
+    area_m2: float
+    looks: tuple[float, ...] = ()
+    height_m: float | None = None
+    height_noise_m: float = 0.3
+
+
+def logit(p: float) -> float:
+    """Clipped log-odds."""
+    q = min(max(p, 1e-4), 1 - 1e-4)
+    return float(np.clip(np.log(q / (1 - q)), -_LOGIT, _LOGIT))
+
+
+def features(evidence: Evidence) -> dict[str, float]:
+    """Evidence as numbers, one for each name in `FEATURES`.
+
+    `looks` is the mean log-odds over the frames; `height` how far the rise stands above 0.7 m, in units of its noise,
+    `flat` 1 where the surface is known not to have risen.
+    """
+    rise = evidence.height_m
+    noise = max(0.3, evidence.height_noise_m)
+    return {
+        "mean": logit(evidence.mean),
+        "peak": logit(evidence.peak),
+        "area": float(np.clip(np.log(max(evidence.area_m2, 0.1) / 10.0), -3.0, 3.0)),
+        "looks": float(np.mean([logit(p) for p in evidence.looks])) if evidence.looks else 0.0,
+        "looked": 1.0 if evidence.looks else 0.0,
+        "height": 0.0 if rise is None else float(np.clip((rise - 0.7) / (2 * noise), 0.0, 3.0)),
+        "flat": 1.0 if rise is not None and rise < 0.5 else 0.0,
+    }
+
+
+def probability(evidence: Evidence, weights: dict[str, float]) -> float:
+    """Calibrated probability that the candidate is what it is said to be."""
+    values = features(evidence)
+    known = weights or DEFAULT
+    z = known.get("bias", 0.0) + sum(known.get(name, 0.0) * value for name, value in values.items())
+    return float(1.0 / (1.0 + np.exp(-z)))
+
+
+def fit(evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0) -> dict[str, float]:
+    """Fits the weights by logistic regression with an L2 pull towards the network's own word.
+
+    Args:
+        evidence: Of candidates on places that the network was not trained on.
+        truth: Whether each was real.
+        pull: Strength of the pull; 1 equals one candidate's worth a feature.
+
+    Returns:
+        Weights by name, with `bias`. Without both outcomes present, the default weights.
+    """
+    labels = np.asarray(truth, float)
+    if len(labels) < 8 or labels.min() == labels.max():
+        return dict(DEFAULT)
+    table = np.array([[features(e)[name] for name in FEATURES] for e in evidence])
+    start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
+
+    def loss(w: NDArray[np.float64]) -> float:
+        z = w[0] + table @ w[1:]
+        nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
+        return float(nll.sum() + 0.5 * pull * ((w - start)[1:] ** 2).sum() + 0.005 * w[0] ** 2)
+
+    # The network's word, the frames, the rise and the size can only speak for a thing, flatness only against it.
+    bounds = [(None, None), (0, 3), (0, 3), (0, 2), (0, 3), (None, None), (0, 4), (-6, 0)]
+    best = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    return {name: round(float(w), 4) for name, w in zip(("bias", *FEATURES), best.x, strict=True)}
+
+
+def expected_calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.bool_], bins: int = 10) -> float:
+    """Mean gap between promised and observed shares over equally filled bins, weighted by their size."""
+    if len(probabilities) == 0:
+        return 0.0
+    order = np.argsort(probabilities)
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [len(p) * abs(float(probabilities[p].mean()) - float(truth[p].mean())) for p in parts]
+    return float(sum(gaps) / len(order))
+
+
+def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share (Wilson)."""
+    if total == 0:
+        return 0.0, 1.0
+    p = hits / total
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * np.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def threshold_for_recall(probabilities: Sequence[float], real: Sequence[bool], missed: int, recall: float) -> float:
+    """The highest threshold whose recall's lower 95 % bound still reaches `recall`.
+
+    Args:
+        probabilities: Of candidates on held-out places.
+        real: Whether each was real.
+        missed: Real things with no candidate at all.
+        recall: The promise.
+
+    Returns:
+        The threshold; 0 where even keeping everything does not support the promise.
+    """
+    found = sorted((p for p, r in zip(probabilities, real, strict=True) if r), reverse=True)
+    total = len(found) + missed
+    for hits in range(1, len(found) + 1):
+        if wilson(hits, total)[0] >= recall:
+            return found[hits - 1]
+    return 0.0
