@@ -1,0 +1,244 @@
+"""What happens between two days: built with and without permits, dumped, cleared; placed by seed on free ground."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from shapely.geometry import Polygon
+
+from simulators.errors import SimulatorError
+from simulators.palette import Palette
+from simulators.things import Building, Heap, Slab, Wall, rectangle
+
+if TYPE_CHECKING:
+    from simulators.town import Town
+
+Rng = np.random.Generator
+STRUCTURES = ("building", "shed", "extension", "foundation", "wall")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many of each kind come, and the seed that places them.
+
+    Attributes:
+        buildings: Unpermitted new buildings and sheds, 6 to 200 m².
+        extensions, foundations, walls: Unpermitted, too.
+        permitted: New buildings that have a permit.
+        over_permit: New buildings larger than their permit.
+        garbage: Heaps of mixed garbage or rubble, at least 1 m², 0.3 to 1.5 m high.
+        spoil: Heaps of earth dumped outside building sites.
+        litter: Fields of litter.
+        smallest_m2, largest_m2: Range of new buildings' area.
+    """
+
+    seed: int
+    buildings: int = 0
+    permitted: int = 0
+    over_permit: int = 0
+    extensions: int = 0
+    foundations: int = 0
+    walls: int = 0
+    garbage: int = 0
+    spoil: int = 0
+    litter: int = 0
+    smallest_m2: float = 6.0
+    largest_m2: float = 200.0
+
+    @classmethod
+    def by_seed(cls, seed: int, **counts: int | float) -> Changes:
+        """The demo's day: three unpermitted new buildings, one permitted, four heaps; `counts` override.
+
+        A new building of the demo is at least 20 m², as in a first look at a simulated town.
+        """
+        values: dict[str, int | float] = {"buildings": 3, "permitted": 1, "garbage": 4, "smallest_m2": 20.0}
+        return cls(seed, **{**values, **counts})  # type: ignore[arg-type]
+
+    @classmethod
+    def many(cls, seed: int) -> Changes:
+        """A busy day for training and for benchmarks: every kind, numbers by seed."""
+        rng = np.random.default_rng([seed, 606])
+        counts = {
+            "buildings": int(rng.integers(5, 11)), "permitted": int(rng.integers(1, 4)),
+            "over_permit": int(rng.integers(0, 2)), "extensions": int(rng.integers(1, 4)),
+            "foundations": int(rng.integers(1, 3)), "walls": int(rng.integers(1, 3)),
+            "garbage": int(rng.integers(6, 14)), "spoil": int(rng.integers(1, 4)), "litter": int(rng.integers(1, 4)),
+        }  # fmt: skip
+        return cls(seed, **counts)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that came: what was built or dumped, its outline, and whether a permit covers it."""
+
+    number: int
+    kind: str
+    family: str
+    label: str
+    thing: Building | Slab | Wall | Heap
+    polygon: Polygon
+    height_m: float
+    permitted: bool | None = None
+    permit: Polygon | None = None
+    permit_height_m: float | None = None
+
+    @property
+    def area_m2(self) -> float:
+        """Ground area."""
+        return float(self.polygon.area)
+
+
+class Placer:
+    """Finds free ground in a town and puts changes there."""
+
+    def __init__(self, town: Town, changes: Changes) -> None:
+        self.town = town
+        self.changes = changes
+        self.rng = np.random.default_rng([town.seed, changes.seed, 1213])
+        self.out: list[Change] = []
+
+    def place(self) -> list[Change]:
+        """All changes, unpermitted structures first."""
+        wanted = self.changes
+        for _ in range(wanted.buildings):
+            self._building("new_building", False)
+        for _ in range(wanted.permitted):
+            self._building("new_building", True)
+        for _ in range(wanted.over_permit):
+            self._building("over_permit", True)
+        for _ in range(wanted.extensions):
+            self._extension()
+        for _ in range(wanted.foundations):
+            self._foundation()
+        for _ in range(wanted.walls):
+            self._wall()
+        for kind, count in (("garbage", wanted.garbage), ("spoil", wanted.spoil), ("litter", wanted.litter)):
+            for _ in range(count):
+                self._heap(kind)
+        return self.out
+
+    def _add(self, kind: str, family: str, thing: Building | Slab | Wall | Heap, polygon: Polygon, tall: float,
+             permitted: bool | None = None, permit: Polygon | None = None, cap: float | None = None) -> None:  # fmt: skip
+        label = {"garbage": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
+        self.out.append(Change(len(self.out) + 1, kind, family, label, thing, polygon, tall, permitted, permit, cap))
+
+    def _spot(self, shape_at: object, gap_m: float, *, roads: bool = False, tries: int = 4000) -> Polygon:
+        """A shape on free ground, from a maker of (x, y) -> polygon."""
+        half_x, half_y = self.town.size_m[0] / 2 - 12, self.town.size_m[1] / 2 - 12
+        for attempt in range(tries):
+            x, y = float(self.rng.uniform(-half_x, half_x)), float(self.rng.uniform(-half_y, half_y))
+            shape: Polygon = shape_at(x, y)  # type: ignore[operator]
+            slack = gap_m if attempt < tries / 2 else gap_m / 2
+            if self.town.is_free(shape.buffer(slack), roads=roads) and not any(
+                shape.distance(other.polygon) < max(4.0, slack) for other in self.out
+            ):
+                return shape
+        raise SimulatorError(
+            f"no free ground for {shape.area:.0f} m² in town {self.town.seed} after {tries} tries:"
+            " ask for fewer changes or a larger town"
+        )
+
+    def _building(self, kind: str, permitted: bool) -> None:
+        rng, palette = self.rng, self.town.palette
+        small, large = self.changes.smallest_m2, self.changes.largest_m2
+        area = math.exp(rng.uniform(math.log(small), math.log(large)))
+        ratio = float(rng.uniform(1.0, 2.2))
+        length, width = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        azimuth = float(rng.uniform(0, 180))
+        shape = self._spot(lambda x, y: rectangle(x, y, length, width, azimuth), 1.5)
+        body = _new_body(rng, palette, shape, length, width, azimuth)
+        if not permitted:
+            self._add("shed" if area < 25 else kind, "construction", body, shape, body.top_m, False)
+            return
+        grown = shape.buffer(1.0, join_style="mitre")
+        if kind == "over_permit":
+            grown = rectangle(body.x, body.y, length * 0.6, width + 2, azimuth)
+        cap = math.ceil(body.top_m + 1)
+        self._add(kind, "construction", body, shape, body.top_m, kind != "over_permit", grown, cap)
+
+    def _extension(self) -> None:
+        """A lean-to against a house that stands."""
+        rng = self.rng
+        hosts = [b for b in self.town.things.buildings if b.use in ("house", "flats", "hall") and self.town.inside(b)]
+        for _ in range(600):
+            host = hosts[int(rng.integers(len(hosts)))]
+            long, deep = float(rng.uniform(3, min(9, host.length_m))), float(rng.uniform(2.2, 5))
+            side = float(rng.choice([-1.0, 1.0])) * (host.width_m / 2 + deep / 2)
+            slide = float(rng.uniform(-0.5, 0.5)) * (host.length_m - long)
+            turn = math.radians(host.azimuth_deg)
+            x = host.x + slide * math.sin(turn) + side * math.cos(turn)
+            y = host.y + slide * math.cos(turn) - side * math.sin(turn)
+            shape = rectangle(x, y, long, deep, host.azimuth_deg)
+            other = shape.difference(host.polygon.buffer(0.3))
+            if not self.town.is_free(other, roads=False) or any(shape.distance(c.polygon) < 4 for c in self.out):
+                continue
+            body = Building(
+                x, y, long, deep, host.azimuth_deg, float(rng.uniform(2.3, 3)), 0.4, "mono", "steel",
+                self.town.palette.steel(rng), host.wall_rgb, "shed", int(rng.integers(1, 2**31)),
+            )  # fmt: skip
+            self._add("extension", "construction", body, shape, body.top_m, False)
+            return
+
+    def _foundation(self) -> None:
+        rng = self.rng
+        length, width, azimuth = float(rng.uniform(5, 14)), float(rng.uniform(4, 10)), float(rng.uniform(0, 180))
+        shape = self._spot(lambda x, y: rectangle(x, y, length, width, azimuth), 1.5)
+        body = Slab(
+            shape.centroid.x, shape.centroid.y, length, width, azimuth, float(rng.uniform(0.3, 0.6)), (168, 164, 156),
+            int(rng.integers(1, 2**31)),
+        )  # fmt: skip
+        self._add("foundation", "construction", body, shape, body.height_m, False)
+
+    def _wall(self) -> None:
+        rng = self.rng
+        length, azimuth = float(rng.uniform(25, 45)), float(rng.uniform(0, 180))
+        shape = self._spot(lambda x, y: rectangle(x, y, length, 0.3, azimuth), 0.8)
+        ring = list(shape.minimum_rotated_rectangle.exterior.coords)
+        first = ((ring[0][0] + ring[1][0]) / 2, (ring[0][1] + ring[1][1]) / 2)
+        last = ((ring[2][0] + ring[3][0]) / 2, (ring[2][1] + ring[3][1]) / 2)
+        if math.dist(first, last) < 5:
+            first = ((ring[1][0] + ring[2][0]) / 2, (ring[1][1] + ring[2][1]) / 2)
+            last = ((ring[3][0] + ring[0][0]) / 2, (ring[3][1] + ring[0][1]) / 2)
+        tall = float(rng.uniform(1.8, 2.6))
+        self._add("wall", "construction", Wall((first, last), 0.3, tall, (176, 140, 124)), shape, tall, False)
+
+    def _heap(self, kind: str) -> None:
+        rng = self.rng
+        radius = float(rng.uniform(*{"garbage": (0.65, 2.6), "spoil": (1.8, 4.5), "litter": (2.5, 6.0)}[kind]))
+        tall = {"garbage": min(1.5, max(0.3, radius * float(rng.uniform(0.35, 0.7)))), "spoil": radius * 0.38}.get(
+            kind, 0.06
+        )
+        stretch, azimuth, seed = float(rng.uniform(1, 1.5)), float(rng.uniform(0, 180)), int(rng.integers(1, 2**31))
+        if kind == "garbage" and rng.random() < 0.3:
+            kind = "rubble"
+
+        def heap_at(x: float, y: float) -> Heap:
+            return Heap(x, y, radius, tall, kind, seed, stretch, azimuth)
+
+        shape = self._spot(lambda x, y: heap_at(x, y).polygon, 0.6, roads=rng.random() < 0.25)
+        offset = heap_at(0, 0).polygon.centroid
+        heap = heap_at(shape.centroid.x - offset.x, shape.centroid.y - offset.y)
+        self._add(kind, "sanitation", heap, heap.polygon, tall)
+
+
+def _new_body(rng: Rng, palette: Palette, shape: Polygon, length: float, width: float, azimuth: float) -> Building:
+    """A new building: mostly light ones with steel roofs, some of brick with tiles or a concrete top."""
+    x, y = shape.centroid.x, shape.centroid.y
+    seed = int(rng.integers(1, 2**31))
+    pick = rng.random()
+    eave = float(rng.uniform(2.2, 3.2)) if length * width < 40 else float(rng.uniform(2.8, 6.2))
+    if pick < 0.6:
+        roof, rise = ("gable", width * 0.14) if rng.random() < 0.5 else ("mono", 0.5)
+        return Building(
+            x, y, length, width, azimuth, eave, rise, roof, "steel", palette.steel(rng), palette.wall(rng), "shed", seed
+        )
+    if pick < 0.8:
+        rgb = palette.tile(rng)
+        return Building(
+            x, y, length, width, azimuth, eave, width * 0.25, "gable", "tile", rgb, palette.wall(rng), "house", seed
+        )
+    rgb = palette.membrane(rng)
+    return Building(x, y, length, width, azimuth, eave, 0.3, "flat", "concrete", rgb, palette.wall(rng), "shed", seed)

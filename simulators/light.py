@@ -1,0 +1,157 @@
+"""From painted ground to an orthophoto: slopes to the sun, cast shadows, sky light, a camera's tone curve."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from simulators.painter import Scene
+from simulators.raster import Bytes, Floats, Grid, Noise, Tile
+from simulators.sun import Sun, sunlit
+
+OWNER_RES_M = 0.25
+
+
+@dataclass(frozen=True)
+class Ortho:
+    """A town seen straight down.
+
+    Attributes:
+        rgb: (rows, cols, 3) lit colours.
+        dsm: (rows, cols) heights of the surface above sea level, m.
+        surface: (rows, cols) class of each pixel, `things.Surface`.
+        owner: Index of the building of each pixel at `owner_gsd_m`, 0 none.
+        transform: Pixel to easting, northing in the town's UTM zone.
+        grid: The same in local metres.
+    """
+
+    rgb: Bytes
+    dsm: Floats
+    surface: Bytes
+    owner: NDArray[np.uint16]
+    owner_gsd_m: float
+    transform: Affine
+    grid: Grid
+
+
+def blocks(grid: Grid) -> Iterator[tuple[int, int, int, int]]:
+    """Pixel ranges (row0, row1, col0, col1) of the ground-fixed noise blocks that cover a raster."""
+    step = Noise.BLOCK_M
+    cols = _edges(grid.x0, grid.cols, grid.gsd_m, step)
+    rows = [grid.rows - r for r in _edges(grid.bounds[1], grid.rows, grid.gsd_m, step)][::-1]
+    for row0, row1 in zip(rows[:-1], rows[1:], strict=True):
+        for col0, col1 in zip(cols[:-1], cols[1:], strict=True):
+            yield row0, row1, col0, col1
+
+
+def _edges(start: float, count: int, gsd_m: float, step: float) -> list[int]:
+    first = (np.floor(start / step) + 1) * step
+    inner = np.arange(first, start + count * gsd_m, step)
+    marks = sorted({0, count, *(round((edge - start) / gsd_m) for edge in inner)})
+    return [m for m in marks if 0 <= m <= count]
+
+
+def _array(folder: Path | None, name: str, shape: tuple[int, ...], kind: type) -> NDArray:
+    if folder is None:
+        return np.empty(shape, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype=kind, shape=shape)
+
+
+def render(
+    scene: Scene, grid: Grid, sun: Sun, origin: tuple[float, float], folder: Path | None = None, seed: int = 0
+) -> Ortho:
+    """Paints, casts shadows and lights a whole raster, block by block."""
+    shape = (grid.rows, grid.cols)
+    rgb: Bytes = _array(folder, "rgb", (*shape, 3), np.uint8)
+    dsm: Floats = _array(folder, "dsm", shape, np.float32)
+    surface: Bytes = _array(folder, "surface", shape, np.uint8)
+    thin = max(1, round(OWNER_RES_M / grid.gsd_m))
+    owner = _array(folder, "owner", (-(-grid.rows // thin), -(-grid.cols // thin)), np.uint16)
+    for row0, row1, col0, col1 in blocks(grid):
+        tile = scene.paint(grid.sub(row0, row1, col0, col1))
+        part = np.s_[row0:row1, col0:col1]
+        rgb[part], dsm[part], surface[part] = tile.rgb, tile.height, tile.surface
+        _thin_owner(owner, tile, row0, col0, thin)
+    lit = sunlit_by_strips(dsm, grid.gsd_m, sun)
+    for row0, row1, col0, col1 in blocks(grid):
+        part = np.s_[row0:row1, col0:col1]
+        rgb[part] = shaded(rgb[part], _with_border(dsm, row0, row1, col0, col1), lit[part], grid.gsd_m, sun)
+    transform = Affine(grid.gsd_m, 0, origin[0] + grid.x0, 0, -grid.gsd_m, origin[1] + grid.y_top)
+    return Ortho(rgb, dsm, surface, owner, grid.gsd_m * thin, transform, grid)
+
+
+def _thin_owner(owner: NDArray[np.uint16], tile: Tile, row0: int, col0: int, thin: int) -> None:
+    rows = np.arange(-(-row0 // thin), -(-(row0 + tile.grid.rows) // thin))
+    cols = np.arange(-(-col0 // thin), -(-(col0 + tile.grid.cols) // thin))
+    rows, cols = rows[rows * thin - row0 < tile.grid.rows], cols[cols * thin - col0 < tile.grid.cols]
+    owner[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] = tile.owner[np.ix_(rows * thin - row0, cols * thin - col0)]
+
+
+def sunlit_by_strips(dsm: Floats, gsd_m: float, sun: Sun) -> Bytes:
+    """Share of direct sun, 0..255: strips with the reach of the longest shadow around them, so memory is flat."""
+    tallest = float(min(45.0, np.max(dsm[::8, ::8]) - np.min(dsm[::8, ::8]) + 1))
+    _, _, up = sun.toward
+    reach = int(tallest / max(0.08, up) / gsd_m) + 2
+    out = np.empty(dsm.shape, np.uint8)
+    step = max(512, 2_000_000 * 4 // dsm.shape[1])
+    for row0 in range(0, dsm.shape[0], step):
+        top, end = max(0, row0 - reach), min(dsm.shape[0], row0 + step + reach)
+        lit = sunlit(np.asarray(dsm[top:end]), gsd_m, sun, tallest)
+        out[row0 : row0 + step] = (lit[row0 - top : row0 - top + step] * 255).astype(np.uint8)
+    return out
+
+
+def _with_border(dsm: Floats, row0: int, row1: int, col0: int, col1: int) -> Floats:
+    top, left = min(1, row0), min(1, col0)
+    part = np.asarray(dsm[row0 - top : row1 + 1, col0 - left : col1 + 1])
+    bottom, right = (row1 - row0 + 2) - part.shape[0] - (1 - top), (col1 - col0 + 2) - part.shape[1] - (1 - left)
+    return cv2.copyMakeBorder(part, 1 - top, bottom, 1 - left, right, cv2.BORDER_REPLICATE)
+
+
+def shaded(rgb: Bytes, heights: Floats, lit: Bytes, gsd_m: float, sun: Sun) -> Bytes:
+    """Lights a block; `heights` has one pixel more on every side. Flat sunlit ground keeps its colour."""
+    east, north, up = sun.toward
+    dx = _gentler(heights[1:-1, 2:] - heights[1:-1, 1:-1], heights[1:-1, 1:-1] - heights[1:-1, :-2]) / gsd_m
+    dy = _gentler(heights[:-2, 1:-1] - heights[1:-1, 1:-1], heights[1:-1, 1:-1] - heights[2:, 1:-1]) / gsd_m
+    np.clip(dx, -1.6, 1.6, out=dx)
+    np.clip(dy, -1.6, 1.6, out=dy)
+    facing = (up - dx * east - dy * north) / np.sqrt(1 + dx * dx + dy * dy) / max(up, 0.2)
+    facing = 1 + (np.clip(facing, 0.0, 1.9) - 1) * 0.75
+    cloud = sun.cloud
+    direct = (lit.astype(np.float32) / 255) * facing
+    direct = direct * (1 - cloud) + cloud * (0.55 + 0.45 * facing)
+    # In a photograph (display values) full shadow keeps about two fifths of the brightness, bluer than the sun's.
+    light = np.empty((*direct.shape, 3), np.float32)
+    warm = 1.0 + 0.06 * (1 - up) * (1 - cloud)
+    for band, (sky, tint) in enumerate(((0.30, warm), (0.335, 1.0), (0.405, 2 - warm))):
+        light[..., band] = sky + (1 - sky) * tint * direct
+    out = rgb.astype(np.float32) * light
+    return TONE[np.clip(out, 0, 255).astype(np.uint8)]
+
+
+def _gentler(a: Floats, b: Floats) -> Floats:
+    """Of two one-sided slopes the flatter: a wall's edge is no slope."""
+    return np.where(np.abs(a) < np.abs(b), a, b)
+
+
+def _tone() -> Bytes:
+    """A camera's contrast: a mild S."""
+    x = np.arange(256) / 255
+    y = 0.72 * x + 0.28 * (x * x * (3 - 2 * x))
+    return np.clip(np.rint(255 * y**0.94), 0, 255).astype(np.uint8)
+
+
+TONE = _tone()
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for memory-mapped rasters that goes with its owner."""
+    return tempfile.TemporaryDirectory(prefix="yunxun-ground-")

@@ -1,0 +1,256 @@
+"""Paints a window of a town: ground, then everything that stands on it, the higher over the lower."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry import LineString, Point, Polygon, box
+from shapely.strtree import STRtree
+
+from simulators import roofs, sprites
+from simulators.raster import SUBPIXEL_BITS, Floats, Grid, Noise, Tile, fill
+from simulators.surface import Season, ground
+from simulators.things import RGB, Building, Car, Heap, Marking, Region, Slab, Surface, Things, Tree, Wall
+
+Thing = Marking | Slab | Wall | Building | Heap | Car | Tree
+HEAP_CLASS = {"garbage": Surface.WASTE, "rubble": Surface.WASTE, "litter": Surface.LITTER}
+
+
+@dataclass
+class Scene:
+    """A town of one day, indexed for painting.
+
+    Attributes:
+        things: What stands there.
+        noise: Its ground texture.
+        half_m: Half of the side of the square that noise covers.
+        relief_m: Terrain amplitude; `base_m` the height of its middle above sea level.
+    """
+
+    things: Things
+    noise: Noise
+    half_m: float
+    base_m: float
+    relief_m: float
+    season: Season
+    soil: RGB
+    _regions: STRtree | None = field(default=None, repr=False)
+    _stack: list[tuple[Thing, Polygon]] = field(default_factory=list, repr=False)
+    _tree: STRtree | None = field(default=None, repr=False)
+
+    def terrain(self, grid: Grid) -> Floats:
+        """Height of the bare ground above sea level, m."""
+        wide = self.noise.field(grid, 140.0, 11) * 0.75 + self.noise.field(grid, 55.0, 12) * 0.2
+        return (self.base_m + self.relief_m * wide).astype(np.float32)
+
+    def terrain_at(self, x: float, y: float) -> float:
+        """Height of the bare ground at a point."""
+        return float(self.terrain(Grid(x - 0.5, y + 0.5, 1.0, 1, 1))[0, 0])
+
+    def index(self) -> None:
+        """Builds the spatial indexes; called once after `things` are complete."""
+        self._regions = STRtree([region.polygon for region in self.things.regions])
+        things = self.things
+        ordered: list[Thing] = [
+            *things.markings, *things.slabs, *things.walls, *things.buildings, *things.heaps, *things.cars, *things.trees
+        ]  # fmt: skip
+        self._stack = [(thing, box(*_bounds(thing))) for thing in ordered if not _empty(thing)]
+        self._tree = STRtree([shape for _, shape in self._stack])
+
+    def paint(self, grid: Grid) -> Tile:
+        """Colour without light, heights and classes of a window of at most one noise block."""
+        assert self._regions is not None and self._tree is not None
+        area = box(*grid.bounds)
+        surface = np.full((grid.rows, grid.cols), Surface.ROUGH, np.uint8)
+        region = np.zeros(surface.shape, np.uint16)
+        used: list[Region] = []
+        for k in sorted(self._regions.query(area)):
+            item = self.things.regions[k]
+            fill(surface, grid, item.polygon, int(item.surface))
+            used.append(item)
+            fill(region, grid, item.polygon, len(used) if (item.row_m or any(item.tint)) else 0)
+        rgb, rough = ground(grid, surface, region, used, self.noise, self.season, self.soil)
+        terrain = self.terrain(grid)
+        canvas = _Canvas(grid, rgb, terrain + rough, surface, np.zeros(surface.shape, np.uint16), terrain, self)
+        for k in sorted(self._tree.query(area)):
+            canvas.draw(self._stack[k][0], k)
+        return Tile(
+            grid, np.clip(canvas.rgb, 0, 255).astype(np.uint8), canvas.height, canvas.surface, canvas.owner, terrain
+        )
+
+    def walls(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Tables over `Tile.owner` (0 is none): facade colour (n, 3), azimuth and storey height (n, 2)."""
+        colours = np.zeros((len(self._stack) + 1, 3), np.float32)
+        frames = np.zeros((len(self._stack) + 1, 2), np.float32)
+        for k, (thing, _) in enumerate(self._stack, start=1):
+            if isinstance(thing, Building):
+                colours[k] = thing.wall_rgb if thing.use != "container" else thing.rgb
+                frames[k] = thing.azimuth_deg, 3.0 if thing.use in ("house", "flats") else 0.0
+        return colours, frames
+
+
+def _empty(thing: Thing) -> bool:
+    return isinstance(thing, Marking | Wall) and len(thing.points) < 2
+
+
+def _bounds(thing: Thing) -> tuple[float, float, float, float]:
+    if isinstance(thing, Marking | Wall):
+        width = thing.width_m if isinstance(thing, Marking) else thing.thickness_m
+        bounds = LineString(thing.points).buffer(width / 2 + 0.2, quad_segs=1).bounds
+    elif isinstance(thing, Tree):
+        bounds = Point(thing.x, thing.y).buffer(thing.radius_m * 1.2).bounds
+    elif isinstance(thing, Car):
+        bounds = Point(thing.x, thing.y).buffer(5.0).bounds
+    elif isinstance(thing, Heap):
+        bounds = thing.polygon.buffer(thing.radius_m * 0.5 + 0.3).bounds
+    else:
+        bounds = thing.polygon.bounds
+    return bounds[0], bounds[1], bounds[2], bounds[3]
+
+
+@dataclass
+class _Canvas:
+    grid: Grid
+    rgb: Floats
+    height: Floats
+    surface: NDArray[np.uint8]
+    owner: NDArray[np.uint16]
+    terrain: Floats
+    scene: Scene
+
+    def draw(self, thing: Thing, index: int) -> None:
+        if isinstance(thing, Marking):
+            self._marking(thing)
+            return
+        row0, row1, col0, col1 = self.grid.window(_bounds(thing))
+        if row1 <= row0 or col1 <= col0:
+            return
+        part = np.s_[row0:row1, col0:col1]
+        sub = self.grid.sub(row0, row1, col0, col1)
+        if isinstance(thing, Building):
+            # A body stands level on the lowest ground under its middle.
+            height, rgb, inside = roofs.roof(sub, thing)
+            height += self.scene.terrain_at(thing.x, thing.y)
+            self._over(part, height, rgb, inside, int(roofs.COVERS[thing.cover]))
+            self.owner[part][inside & (self.height[part] <= height + 1e-3)] = index + 1
+        elif isinstance(thing, Slab):
+            height, rgb, inside = roofs.slab(sub, thing)
+            height += self.scene.terrain_at(thing.x, thing.y)
+            self._over(part, height, rgb, inside, int(Surface.SLAB))
+        elif isinstance(thing, Wall):
+            self._wall(thing, part, sub)
+        elif isinstance(thing, Tree):
+            self._crown(thing, part, sub)
+        elif isinstance(thing, Car):
+            self._sprite(sprites.car(thing.kind, thing.rgb, thing.seed), thing, part, sub, int(Surface.CAR))
+        else:
+            lobes = tuple(thing.lobes(math.radians(k)) for k in range(-180, 181, 10))
+            patch = sprites.heap(thing.kind, thing.radius_m, thing.height_m, thing.stretch, thing.seed, lobes)
+            self._sprite(patch, thing, part, sub, int(HEAP_CLASS.get(thing.kind, Surface.SPOIL)))
+
+    def _over(
+        self, part: tuple[slice, slice], height: Floats, rgb: Floats, inside: NDArray[np.bool_], surface: int
+    ) -> None:
+        """Puts a body where it is higher than what is there."""
+        mask = inside & (height > self.height[part])
+        self.rgb[part][mask] = rgb[mask]
+        self.height[part][mask] = height[mask]
+        self.surface[part][mask] = surface
+        self.owner[part][mask] = 0
+
+    def _marking(self, thing: Marking) -> None:
+        row0, row1, col0, col1 = self.grid.window(_bounds(thing))
+        if row1 <= row0 or col1 <= col0:
+            return
+        part = np.s_[row0:row1, col0:col1]
+        sub = self.grid.sub(row0, row1, col0, col1)
+        mask = np.zeros((row1 - row0, col1 - col0), np.uint8)
+        lines: list[LineString] = [LineString(thing.points)]
+        if thing.dash_m > 0:
+            whole = lines[0]
+            starts = np.arange(0, whole.length, 2.2 * thing.dash_m)
+            lines = [
+                LineString([whole.interpolate(s), whole.interpolate(min(whole.length, s + thing.dash_m))])
+                for s in starts
+            ]
+        # Two-fold oversampling by the line's own width: thin lines keep their share of a coarse pixel.
+        width_px = thing.width_m / self.grid.gsd_m
+        for line in lines:
+            pixels = sub.pixels([(float(x), float(y)) for x, y in line.coords])
+            cv2.polylines(mask, [pixels], False, 255, max(1, round(width_px)), cv2.LINE_AA, SUBPIXEL_BITS)
+        share = mask.astype(np.float32) * np.float32(thing.alpha * min(1.0, max(width_px, 0.25)) / 255)
+        hit = share > 0.01
+        if not hit.any():
+            return
+        texture = self.rgb[part][hit]
+        blend = share[hit][:, None]
+        light = texture.mean(axis=1, keepdims=True)
+        colour = np.array(thing.rgb, np.float32) + 0.35 * (light - light.mean())
+        self.rgb[part][hit] = texture + blend * (colour - texture)
+
+    def _wall(self, thing: Wall, part: tuple[slice, slice], sub: Grid) -> None:
+        mask = np.zeros((sub.rows, sub.cols), np.uint8)
+        width = max(1, round(thing.thickness_m / sub.gsd_m))
+        cv2.polylines(mask, [sub.pixels(thing.points)], False, 255, width, cv2.LINE_8, SUBPIXEL_BITS)
+        inside = mask > 0
+        texture = self.scene.noise.field(sub, 0.35, 8)
+        height = self.terrain[part] + np.float32(thing.height_m)
+        rgb = np.empty((sub.rows, sub.cols, 3), np.float32)
+        rgb[:] = thing.rgb
+        rgb += (texture * (16 if thing.hedge else 7))[..., None]
+        if thing.hedge:
+            height = height + 0.25 * texture
+        self._over(part, height, rgb, inside, int(Surface.TREE if thing.hedge else Surface.WALL))
+
+    def _crown(self, tree: Tree, part: tuple[slice, slice], sub: Grid) -> None:
+        top, tone, cover = sprites.crown(tree.species, tree.seed % sprites.CROWNS)
+        rng = np.random.default_rng(tree.seed)
+        turn = math.radians(float(rng.uniform(0, 360)))
+        scale = sprites.CROWN_PX / (2.3 * tree.radius_m)
+        warped = self._warp((top, tone, cover), sub, tree.x, tree.y, turn, scale, sprites.CROWN_PX / 2)
+        base = {"broad": (82, 104, 52), "conifer": (60, 84, 56), "bush": (96, 112, 58)}[tree.species]
+        crown = np.array(self.scene.season.crown) * (1.0 if tree.species != "conifer" else 0.15)
+        hue = rng.normal(0, (10, 9, 6)) + rng.normal(0, 8)
+        if rng.random() < 0.05:
+            hue += (46, 4, 10)
+        fine = self.scene.noise.field(sub, 0.12, 9) * 10 + self.scene.noise.field(sub, 0.3, 9) * 7
+        colour = (np.array(base) + crown + hue).astype(np.float32)
+        light = 1.0 + 1.05 * warped[1]
+        rgb = colour * light[..., None] + (fine * light)[..., None] * np.array((0.9, 1.0, 0.6), np.float32)
+        thin = self.scene.season.bare_share if tree.species == "broad" else 0.0
+        inside = warped[2] > 0.5
+        if thin > 0:
+            inside &= self.scene.noise.field(sub, 0.3, 10) > (thin - 0.5)
+        height = self.scene.terrain_at(tree.x, tree.y) + tree.height_m * (0.45 + 0.55 * warped[0]) + 0.012 * fine
+        self._over(part, height.astype(np.float32), rgb.astype(np.float32), inside, int(Surface.TREE))
+
+    def _sprite(
+        self, patch: sprites.Sprite, thing: Car | Heap, part: tuple[slice, slice], sub: Grid, surface: int
+    ) -> None:
+        turn = math.radians(thing.azimuth_deg)
+        rows, cols = patch.height.shape
+        centre = (cols / 2, rows / 2)
+        scale = 1 / patch.res_m
+        height, cover = self._warp((patch.height, patch.cover), sub, thing.x, thing.y, turn, scale, *centre)
+        rgb = self._warp((patch.rgb,), sub, thing.x, thing.y, turn, scale, *centre)[0].astype(np.float32)
+        inside = cover > 0.45
+        self._over(part, self.terrain[part] + height + 0.04, rgb, inside, surface)
+
+    def _warp(
+        self, layers: tuple[NDArray, ...], sub: Grid, x: float, y: float, turn: float, scale: float, cx: float,
+        cy: float | None = None,
+    ) -> list[NDArray]:  # fmt: skip
+        """Layers of a sprite (rows point away from `turn`) seen by a window."""
+        step = sub.gsd_m * scale
+        cos, sin = math.cos(turn), math.sin(turn)
+        # Sprite column = across, row = -along: (dx, dy) in metres, dy = -row * gsd.
+        matrix = np.array([[cos * step, sin * step, 0.0], [-sin * step, cos * step, 0.0]])
+        dx, dy = (sub.x0 + 0.5 * sub.gsd_m - x) * scale, (sub.y_top - 0.5 * sub.gsd_m - y) * scale
+        matrix[0, 2] = dx * cos - dy * sin + cx - 0.5
+        matrix[1, 2] = -(dx * sin + dy * cos) + (cx if cy is None else cy) - 0.5
+        size = (sub.cols, sub.rows)
+        return [cv2.warpAffine(k, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) for k in layers]
