@@ -1,0 +1,265 @@
+"""Coverage: parallel lanes whose photographs see a place, around what is closed. Plain geometry in metres.
+
+The rule that lanes obey: every point of the target lies in the strip of at least one lane, and every point deeper
+than half a footprint in at least two. With centre lines spaced closer than half a footprint, cut where they leave the
+target, the second follows: the disc of that radius about a deep point meets two centre lines beside the point. The
+first is then made true by stretching lanes, or adding short ones, over what `_unseen` still finds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from missions.camera import Camera
+from missions.frame import Array
+from missions.vector import polygons_of
+
+# Shares of a footprint. Guard: what wind, tilt and position error may eat at a strip's rim (7 % of 158 m is 11 m).
+# Inset: how deep the first lane may lie, 0.5 being the limit at which the edge is just seen once.
+_GUARD = 0.07
+_SIDE_INSET = 0.30
+_END_INSET = 0.25
+_NEGLIGIBLE_M2 = 1.0
+_PASSES = 4
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What one lane sees, and how far lanes and photographs are apart; metres.
+
+    Attributes:
+        across_m: Footprint across the lane.
+        along_m: Footprint along the lane.
+        lane_m: Distance between lanes.
+        trigger_m: Distance between photographs.
+        height_agl_m: Height above the ground that gives these.
+    """
+
+    across_m: float
+    along_m: float
+    lane_m: float
+    trigger_m: float
+    height_agl_m: float
+
+    @staticmethod
+    def of(camera: Camera, height_agl_m: float, front_overlap: float, side_overlap: float) -> Strip:
+        """The strip of a camera at a height."""
+        across_m, along_m = camera.footprint_m(height_agl_m)
+        return Strip(
+            across_m,
+            along_m,
+            camera.lane_m(height_agl_m, side_overlap),
+            camera.trigger_m(height_agl_m, front_overlap),
+            height_agl_m,
+        )
+
+    @property
+    def reach_across_m(self) -> float:
+        """Half the strip that may be relied on."""
+        return self.across_m * (0.5 - _GUARD)
+
+    @property
+    def reach_along_m(self) -> float:
+        """How far beyond its end a lane may be relied on to see."""
+        return self.along_m * (0.5 - _GUARD)
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Lanes in metres: `start`, `end` (n, 2), the `row` each lies in (n,), and their direction from east."""
+
+    start: Array
+    end: Array
+    row: NDArray[np.int64]
+    direction_rad: float
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def length_m(self) -> float:
+        """Sum of all."""
+        return float(np.hypot(*(self.end - self.start).T).sum())
+
+
+def turned(geometry: BaseGeometry, angle_rad: float) -> BaseGeometry:
+    """A geometry rotated about the origin, counterclockwise."""
+    matrix = _rotation(angle_rad)
+    return shapely.transform(geometry, lambda xy: xy @ matrix)
+
+
+def _rotation(angle_rad: float) -> Array:
+    cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
+    return np.array([[cosine, sine], [-sine, cosine]])
+
+
+def _rows(bounds: Array, strip: Strip) -> Array:
+    """Heights of the rows: as few as the inset allows, evenly spread."""
+    low, high = bounds[1], bounds[3]
+    depth = high - low
+    spare = depth - 2 * _SIDE_INSET * strip.across_m
+    count = max(1, math.ceil(spare / strip.lane_m - 1e-9) + 1)
+    spacing = min(strip.lane_m, depth / count)
+    return (low + high) / 2 + spacing * (np.arange(count) - (count - 1) / 2)
+
+
+class _Rows:
+    """Intervals `low`..`high` along rows in the frame where lanes run east; `y` of each row, `row` of each interval."""
+
+    def __init__(self, y: Array, low: Array, high: Array, row: NDArray[np.int64]) -> None:
+        self.y, self.low, self.high, self.row = y, low, high, row
+
+    @staticmethod
+    def crossing(y: Array, usable: BaseGeometry, bounds: Array) -> _Rows:
+        """The parts of each row inside `usable`."""
+        ends = np.array([bounds[0] - 1.0, bounds[2] + 1.0])
+        lines = shapely.linestrings(np.stack([np.tile(ends, (len(y), 1)), np.repeat(y[:, None], 2, axis=1)], axis=2))
+        parts, row = shapely.get_parts(shapely.intersection(lines, usable), return_index=True)
+        inside = shapely.get_dimensions(parts) == 1
+        box = shapely.bounds(parts[inside])
+        return _Rows(y, box[:, 0], box[:, 2], row[inside])
+
+    def boxes(self, strip: Strip) -> Array:
+        """What each interval can be relied on to see."""
+        y = self.y[self.row]
+        across, along = strip.reach_across_m, strip.reach_along_m
+        return shapely.box(self.low - along, y - across, self.high + along, y + across)
+
+    def shrunk(self, strip: Strip) -> _Rows:
+        """Ends drawn in by the inset, since photographs see beyond; a short interval keeps one trigger distance."""
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        keep = np.maximum(half - _END_INSET * strip.along_m, np.minimum(half, strip.trigger_m / 2))
+        return _Rows(self.y, middle - keep, middle + keep, self.row)
+
+
+def _unseen(target: BaseGeometry, rows: _Rows, strip: Strip) -> list[shapely.Polygon]:
+    if not len(rows.row):
+        return polygons_of(target)
+    rest = target.difference(shapely.union_all(rows.boxes(strip)))
+    return [part for part in polygons_of(rest) if part.area > _NEGLIGIBLE_M2]
+
+
+def _stretch(rows: _Rows, bounds: Array, strip: Strip, closed: BaseGeometry) -> bool:
+    """Lengthens the interval that can see a box (x0, y0, x1, y1) for the least added length; False where none can."""
+    offset = np.abs(rows.y[rows.row] - (bounds[1] + bounds[3]) / 2) + (bounds[3] - bounds[1]) / 2
+    low = np.minimum(rows.low, bounds[0] + strip.reach_along_m)
+    high = np.maximum(rows.high, bounds[2] - strip.reach_along_m)
+    added = (rows.low - low) + (high - rows.high)
+    added[offset > strip.reach_across_m] = np.inf
+    for index in np.argsort(added)[:3]:
+        if not added[index] < 2 * strip.lane_m + (bounds[2] - bounds[0]):
+            return False
+        y = rows.y[rows.row[index]]
+        line = shapely.linestrings([(low[index], y), (high[index], y)])
+        if not closed.intersects(line):
+            rows.low[index], rows.high[index] = low[index], high[index]
+            return True
+    return False
+
+
+def _add_short(rows: _Rows, bounds: Array, strip: Strip, closed: BaseGeometry) -> _Rows | None:
+    """A row of its own for a box that no other sees, at the free place nearest its middle; None where all is closed."""
+    reach = max(0.0, strip.reach_across_m - (bounds[3] - bounds[1]) / 2)
+    middle_x, middle_y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+    half = max((bounds[2] - bounds[0]) / 2 - strip.reach_along_m, 1.0)
+    for step in np.linspace(0, 1, 9):
+        for y in {middle_y + step * reach, middle_y - step * reach}:
+            for shift in (0.0, strip.reach_along_m - 1.0, 1.0 - strip.reach_along_m):
+                low, high = middle_x - half + shift, middle_x + half + shift
+                if not closed.intersects(shapely.linestrings([(low, y), (high, y)])):
+                    return _Rows(
+                        np.append(rows.y, y),
+                        np.append(rows.low, low),
+                        np.append(rows.high, high),
+                        np.append(rows.row, len(rows.y)),
+                    )
+    return None
+
+
+def _mended(rows: _Rows, target: BaseGeometry, closed: BaseGeometry, strip: Strip) -> _Rows:
+    """Stretches and adds until everything that can be seen is."""
+    for _ in range(_PASSES):
+        changed = False
+        for part in _unseen(target, rows, strip):
+            for piece in _pieces(part, strip):
+                bounds = np.array(piece.bounds)
+                if len(rows.row) and _stretch(rows, bounds, strip, closed):
+                    changed = True
+                elif (wider := _add_short(rows, bounds, strip, closed)) is not None:
+                    rows, changed = wider, True
+        if not changed:
+            break
+    return rows
+
+
+def _pieces(part: shapely.Polygon, strip: Strip) -> list[shapely.Polygon]:
+    """A part cut into slices that one lane can see whole."""
+    low, high = part.bounds[1], part.bounds[3]
+    count = math.ceil((high - low) / (1.6 * strip.reach_across_m))
+    if count <= 1:
+        return [part]
+    edges = np.linspace(low, high, count + 1)
+    slices = shapely.box(part.bounds[0] - 1, edges[:-1], part.bounds[2] + 1, edges[1:])
+    return [piece for cut in shapely.intersection(part, slices) for piece in polygons_of(cut)]
+
+
+def _merged(rows: _Rows, closed: BaseGeometry, gap_m: float) -> _Rows:
+    """Joins neighbours in a row across gaps shorter than a turn would be, where nothing is closed between them."""
+    order = np.lexsort((rows.low, rows.row))
+    low, high, row = rows.low[order], rows.high[order], rows.row[order]
+    join = (row[1:] == row[:-1]) & (low[1:] - high[:-1] < gap_m)
+    for index in np.flatnonzero(join):
+        y = rows.y[row[index]]
+        if low[index + 1] > high[index] and closed.intersects(
+            shapely.linestrings([(high[index], y), (low[index + 1], y)])
+        ):
+            join[index] = False
+    first = np.concatenate([[True], ~join])
+    group = np.cumsum(first) - 1
+    top = np.full(group[-1] + 1, -np.inf) if len(group) else np.empty(0)
+    np.maximum.at(top, group, high)
+    return _Rows(rows.y, low[first], top, row[first])
+
+
+def cover(target: BaseGeometry, closed: BaseGeometry, strip: Strip, direction_rad: float) -> Lanes:
+    """Lanes in one direction that see all of a target, as far as what is closed allows.
+
+    Args:
+        target: What must be seen (polygons, metres).
+        closed: Where no lane may lie (polygons, metres).
+        strip: What a lane sees.
+        direction_rad: Direction of the lanes, counterclockwise from east.
+
+    Returns:
+        Lanes by row from one side to the other; none where the target is empty.
+    """
+    flat, barred = turned(target, -direction_rad), turned(closed, -direction_rad)
+    shapely.prepare(barred)
+    bounds = np.array(flat.bounds)
+    if flat.is_empty:
+        return Lanes(np.empty((0, 2)), np.empty((0, 2)), np.empty(0, dtype=np.int64), direction_rad)
+    usable = flat.difference(barred) if barred.intersects(flat) else flat
+    rows = _Rows.crossing(_rows(bounds, strip), usable, bounds)
+    rows = _merged(rows, barred, 2 * strip.lane_m) if len(rows.row) else rows
+    rows = _mended(rows.shrunk(strip), flat, barred, strip)
+    rows = _merged(rows, barred, 1.0) if len(rows.row) else rows
+    order = np.lexsort((rows.low, rows.y[rows.row]))
+    y = rows.y[rows.row][order]
+    back = _rotation(direction_rad)
+    start = np.column_stack([rows.low[order], y]) @ back
+    end = np.column_stack([rows.high[order], y]) @ back
+    return Lanes(start, end, np.unique(y, return_inverse=True)[1].astype(np.int64), direction_rad)
+
+
+def quick_lanes(target: BaseGeometry, strip: Strip, direction_rad: float) -> tuple[float, int]:
+    """Length of all lanes (m) and their number in one direction, without mending: to compare directions by."""
+    flat = turned(target, -direction_rad)
+    bounds = np.array(flat.bounds)
+    rows = _Rows.crossing(_rows(bounds, strip), flat, bounds).shrunk(strip)
+    return float(np.sum(rows.high - rows.low)), len(rows.row)

@@ -1,0 +1,189 @@
+"""DJI WPML: a KMZ with `wpmz/template.kml` and `wpmz/waylines.wpml`, as Pilot 2, FlightHub 2 and docks take it.
+
+Elements and values: DJI Cloud API, "DJI WPML", namespace wpmz/1.0.2. Heights are relative to take-off.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
+
+from missions.errors import MissionsError
+from missions.files import write_bytes_atomically
+from missions.result import PlannedSortie, PlanResult
+
+KML = "http://www.opengis.net/kml/2.2"
+WPML = "http://www.dji.com/wpmz/1.0.2"
+_TRANSIT_LIMIT_MPS = 15.0
+_SECURITY_HEIGHT_M = 20.0
+
+
+def _put(parent: Element, name: str, value: object) -> None:
+    SubElement(parent, f"{{{WPML}}}{name}").text = f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _wpml(parent: Element, name: str) -> Element:
+    return SubElement(parent, f"{{{WPML}}}{name}")
+
+
+def _mission_config(document: Element, sortie: PlannedSortie, result: PlanResult) -> None:
+    profile = result.task.profile
+    numbers = profile.dji
+    if numbers is None:
+        raise MissionsError(f"{profile.title} does not fly WPML files: use the .plan or .waypoints of the sortie")
+    top_m = float(sortie.route.height_rel_m.max())
+    config = _wpml(document, "missionConfig")
+    _put(config, "flyToWaylineMode", "safely")
+    _put(config, "finishAction", "goHome")
+    _put(config, "exitOnRCLost", "executeLostAction")
+    _put(config, "executeRCLostAction", "goBack")
+    _put(config, "takeOffSecurityHeight", max(_SECURITY_HEIGHT_M, round(float(sortie.route.height_rel_m[0]), 1)))
+    _put(config, "globalTransitionalSpeed", min(profile.cruise_mps, _TRANSIT_LIMIT_MPS))
+    _put(config, "globalRTHHeight", round(top_m, 1))
+    drone = _wpml(config, "droneInfo")
+    _put(drone, "droneEnumValue", numbers.drone)
+    _put(drone, "droneSubEnumValue", numbers.drone_sub)
+    payload = _wpml(config, "payloadInfo")
+    _put(payload, "payloadEnumValue", numbers.payload)
+    _put(payload, "payloadSubEnumValue", numbers.payload_sub)
+    _put(payload, "payloadPositionIndex", 0)
+
+
+def _action(group: Element, number: int, function: str, **params: object) -> None:
+    action = _wpml(group, "action")
+    _put(action, "actionId", number)
+    _put(action, "actionActuatorFunc", function)
+    inside = _wpml(action, "actionActuatorFuncParam")
+    for name, value in params.items():
+        _put(inside, name, value)
+
+
+def _group(placemark: Element, number: int, first: int, last: int, trigger: str, distance_m: float | None) -> Element:
+    group = _wpml(placemark, "actionGroup")
+    _put(group, "actionGroupId", number)
+    _put(group, "actionGroupStartIndex", first)
+    _put(group, "actionGroupEndIndex", last)
+    _put(group, "actionGroupMode", "sequence")
+    element = _wpml(group, "actionTrigger")
+    _put(element, "actionTriggerType", trigger)
+    if distance_m is not None:
+        _put(element, "actionTriggerParam", round(distance_m, 2))
+    return group
+
+
+def _placemark(folder: Element, index: int, lon: float, lat: float, height_m: float, executed: bool) -> Element:
+    placemark = SubElement(folder, f"{{{KML}}}Placemark")
+    point = SubElement(placemark, f"{{{KML}}}Point")
+    SubElement(point, f"{{{KML}}}coordinates").text = f"{lon:.8f},{lat:.8f}"
+    _put(placemark, "index", index)
+    if executed:
+        _put(placemark, "executeHeight", round(height_m, 2))
+    else:
+        _put(placemark, "ellipsoidHeight", round(height_m, 2))
+        _put(placemark, "height", round(height_m, 2))
+        _put(placemark, "useGlobalHeight", 0)
+        _put(placemark, "useGlobalSpeed", 1)
+    return placemark
+
+
+def _turns(placemark: Element, speed_mps: float) -> None:
+    _put(placemark, "waypointSpeed", speed_mps)
+    heading = _wpml(placemark, "waypointHeadingParam")
+    _put(heading, "waypointHeadingMode", "followWayline")
+    turn = _wpml(placemark, "waypointTurnParam")
+    # Stopping at each corner keeps the aircraft on its legs: a coordinated turn would cut across a zone's corner.
+    _put(turn, "waypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
+    _put(turn, "waypointTurnDampingDist", 0)
+    _put(placemark, "useStraightLine", 1)
+
+
+def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, plan_id: str) -> int:
+    """Camera down at the first waypoint; on each leg of a lane photographs by distance, named by sortie."""
+    route = sortie.route
+    if index == 0:
+        start = _group(placemark, group, 0, 0, "reachPoint", None)
+        _action(
+            start,
+            0,
+            "gimbalRotate",
+            gimbalHeadingYawBase="aircraft",
+            gimbalRotateMode="absoluteAngle",
+            gimbalPitchRotateEnable=1,
+            gimbalPitchRotateAngle=-90,
+            gimbalRollRotateEnable=0,
+            gimbalRollRotateAngle=0,
+            gimbalYawRotateEnable=0,
+            gimbalYawRotateAngle=0,
+            gimbalRotateTimeEnable=0,
+            gimbalRotateTime=0,
+            payloadPositionIndex=0,
+        )
+        group += 1
+    if bool(route.shooting[index + 1]):
+        lane = _group(placemark, group, index, index + 1, "multipleDistance", route.trigger_m)
+        suffix = f"{plan_id[-6:]}{sortie.short_id}"
+        _action(lane, 0, "takePhoto", fileSuffix=suffix, payloadPositionIndex=0, useGlobalPayloadLensIndex=1)
+        group += 1
+    return group
+
+
+def _folder(document: Element, sortie: PlannedSortie, result: PlanResult, executed: bool) -> None:
+    task = result.task
+    folder = SubElement(document, f"{{{KML}}}Folder")
+    speed_mps = min(task.profile.cruise_mps, _TRANSIT_LIMIT_MPS)
+    if executed:
+        _put(folder, "templateId", 0)
+        _put(folder, "executeHeightMode", "relativeToStartPoint")
+        _put(folder, "waylineId", 0)
+        _put(folder, "distance", round(sortie.route.distance_m, 1))
+        _put(folder, "duration", round(sortie.duration_s, 1))
+    else:
+        _put(folder, "templateType", "waypoint")
+        _put(folder, "templateId", 0)
+        system = _wpml(folder, "waylineCoordinateSysParam")
+        _put(system, "coordinateMode", "WGS84")
+        _put(system, "heightMode", "relativeToStartPoint")
+        _put(folder, "gimbalPitchMode", "manual")
+        _put(folder, "globalHeight", round(float(sortie.route.height_rel_m[0]), 2))
+        _put(folder, "globalWaypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
+        _put(folder, "globalUseStraightLine", 1)
+    _put(folder, "autoFlightSpeed", speed_mps)
+    # The route's first and last points are home itself, which the aircraft flies from and to by its own rules.
+    places = task.frame.to_lonlat(sortie.route.points[1:-1])
+    group = 0
+    for index, (lon, lat) in enumerate(places):
+        height_m = float(sortie.route.height_rel_m[index + 1])
+        placemark = _placemark(folder, index, float(lon), float(lat), height_m, executed)
+        if executed:
+            _turns(placemark, speed_mps)
+        group = _actions(placemark, sortie, index, group, result.plan_id)
+
+
+def _xml(sortie: PlannedSortie, result: PlanResult, executed: bool) -> bytes:
+    register_namespace("", KML)
+    register_namespace("wpml", WPML)
+    root = Element(f"{{{KML}}}kml")
+    document = SubElement(root, f"{{{KML}}}Document")
+    if not executed:
+        _put(document, "author", "Yunxun")
+        milliseconds = int(result.created_utc.timestamp() * 1000)
+        _put(document, "createTime", milliseconds)
+        _put(document, "updateTime", milliseconds)
+    _mission_config(document, sortie, result)
+    _folder(document, sortie, result, executed)
+    return tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def write_kmz(sortie: PlannedSortie, result: PlanResult, path: Path) -> None:
+    """Writes one sortie as KMZ, whole or not at all.
+
+    Raises:
+        MissionsError: The profile has no DJI numbers.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("wpmz/template.kml", _xml(sortie, result, executed=False))
+        archive.writestr("wpmz/waylines.wpml", _xml(sortie, result, executed=True))
+    write_bytes_atomically(path, buffer.getvalue())

@@ -1,0 +1,188 @@
+"""What is asked of the planner, and its inputs once read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from missions.aircraft import AircraftProfile, load_profile
+from missions.airspace import LEGAL_CEILING_AGL_M, Airspace, Clearances
+from missions.area import read_area
+from missions.coverage import Strip
+from missions.energy import FlightModel
+from missions.errors import MissionsError
+from missions.frame import LocalFrame
+from missions.plan import LonLat
+from missions.zones import Obstacle, Zone, read_obstacles, read_zones
+
+DEFAULT_HEIGHT_AGL_M = 100.0
+# Lower than this, trees and masts are in the way and the lanes of one battery cover next to nothing.
+LOWEST_HEIGHT_AGL_M = 15.0
+# A timed zone counts when it is active within this time of the plan's start.
+_DAY = timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """A patrol to plan.
+
+    Attributes:
+        area: File of polygons to cover.
+        zones: File of zones, or None.
+        obstacles: File of obstacles, or None.
+        grid: File of grid cells, or None; where given, only the part of the area inside them is planned.
+        dem: Raster of ground heights above sea level, or None for flat ground.
+        sites: Take-off points (lon, lat); none: they are chosen.
+        aircraft: Profile name.
+        gsd_m: Ground sample distance; None: whatever 100 m above ground gives.
+        front_overlap: Share (0..1) of one photograph seen by the next.
+        side_overlap: Share of one strip seen by the next.
+        margin_m: Ground photographed around the area.
+        crews: Crews that fly at the same time.
+        wind_mps: Wind speed.
+        wind_from_deg: Where it comes from.
+        patrol_id: Identity of the patrol; None: a ULID is minted.
+        start_utc: First take-off; None: now.
+        objective: How sweep directions are judged (`missions.direction.OBJECTIVES`).
+        clearances: Distances kept from zones and obstacles.
+        battery_health: Share of the nominal capacity that the batteries still hold.
+    """
+
+    area: Path
+    zones: Path | None = None
+    obstacles: Path | None = None
+    grid: Path | None = None
+    dem: Path | None = None
+    sites: tuple[LonLat, ...] = ()
+    aircraft: str = "arducopter"
+    gsd_m: float | None = None
+    front_overlap: float = 0.75
+    side_overlap: float = 0.65
+    margin_m: float = 0.0
+    crews: int = 1
+    wind_mps: float = 0.0
+    wind_from_deg: float = 0.0
+    patrol_id: str | None = None
+    start_utc: datetime | None = None
+    objective: str = "both"
+    clearances: Clearances = field(default_factory=Clearances)
+    battery_health: float = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request with its files read and its numbers checked; geometry in the metric frame.
+
+    Attributes:
+        request: As asked.
+        profile: The aircraft.
+        model: Time and energy in the wind.
+        frame: The metric frame.
+        area: Polygons to see, metres, the margin included.
+        airspace: Zones and obstacles, metres.
+        zones: As read, those active at the time.
+        strip: Lanes at the wanted resolution.
+        start_utc: First take-off.
+    """
+
+    request: PlanRequest
+    profile: AircraftProfile
+    model: FlightModel
+    frame: LocalFrame
+    area: BaseGeometry
+    airspace: Airspace
+    zones: tuple[Zone, ...]
+    obstacles: tuple[Obstacle, ...]
+    strip: Strip
+    start_utc: datetime
+
+
+def _check_numbers(request: PlanRequest) -> None:
+    for name, value in (("front", request.front_overlap), ("side", request.side_overlap)):
+        if not 0 <= value <= 0.95:
+            raise MissionsError(f"{name} overlap is {value:g}: expected a share from 0 to 0.95, such as 0.75")
+    if request.crews < 1:
+        raise MissionsError(f"crews is {request.crews}: expected at least 1")
+    if not 0 <= request.margin_m <= 5000:
+        raise MissionsError(f"margin is {request.margin_m:g} m: expected 0 to 5000")
+    if not 0.3 < request.battery_health <= 1:
+        raise MissionsError(f"battery health is {request.battery_health:g}: expected 0.3 to 1; retire worse ones")
+
+
+def flight_height_m(profile: AircraftProfile, gsd_m: float | None) -> float:
+    """Height above ground for a ground sample distance.
+
+    Raises:
+        MissionsError: The height would be unlawful or too low; the message says what this camera can do.
+    """
+    camera = profile.camera
+    if gsd_m is None:
+        return DEFAULT_HEIGHT_AGL_M
+    height_m = camera.height_for_gsd_m(gsd_m) if gsd_m > 0 else 0.0
+    if LOWEST_HEIGHT_AGL_M <= height_m <= LEGAL_CEILING_AGL_M:
+        return height_m
+    finest, coarsest = camera.gsd_at_m(LOWEST_HEIGHT_AGL_M), camera.gsd_at_m(LEGAL_CEILING_AGL_M)
+    raise MissionsError(
+        f"{gsd_m * 100:g} cm per pixel would need {height_m:.0f} m above ground with {profile.title}: "
+        f"between {LOWEST_HEIGHT_AGL_M:g} and {LEGAL_CEILING_AGL_M:g} m it gives {finest * 100:.1f} to "
+        f"{coarsest * 100:.1f} cm; ask for that, or choose another aircraft"
+    )
+
+
+def _read_place(request: PlanRequest, frame: LocalFrame, area: BaseGeometry) -> BaseGeometry:
+    place = frame.metric(area)
+    if request.grid is not None:
+        cells = frame.metric(read_area(request.grid))
+        place = place.intersection(cells)
+        if place.area < 1.0:
+            raise MissionsError(
+                f"{request.area} and the cells of {request.grid} do not meet: give the grid of this area"
+            )
+    return shapely.buffer(place, request.margin_m, quad_segs=4) if request.margin_m else place
+
+
+def _check_sites(request: PlanRequest, frame: LocalFrame, area: BaseGeometry) -> None:
+    for lon, lat in request.sites:
+        if abs(lat) > 90 or abs(lon) > 180:
+            raise MissionsError(f"site {lon:g},{lat:g} is nowhere on Earth: give LON,LAT in degrees, longitude first")
+        away_m = shapely.distance(shapely.Point(frame.to_xy([(lon, lat)])[0]), area)
+        if not away_m < 20_000:
+            raise MissionsError(
+                f"site {lon:g},{lat:g} is {away_m / 1000:,.0f} km from the area: give LON,LAT, longitude first"
+            )
+
+
+def read_task(request: PlanRequest) -> Task:
+    """Reads and checks everything a request names.
+
+    Raises:
+        MissionsError: Anything that cannot be planned with; one line with what, where and the remedy.
+    """
+    _check_numbers(request)
+    profile = load_profile(request.aircraft)
+    height_m = flight_height_m(profile, request.gsd_m)
+    area = read_area(request.area)
+    frame = LocalFrame.about(area)
+    place = _read_place(request, frame, area)
+    _check_sites(request, frame, place)
+    start = request.start_utc or datetime.now(UTC)
+    if start.tzinfo is None:
+        raise MissionsError(f"start time {start} has no time zone: give it in UTC, with Z")
+    zones = tuple(zone for zone in read_zones(request.zones) if zone.active(start, start + _DAY))
+    obstacles = read_obstacles(request.obstacles)
+    return Task(
+        request,
+        profile,
+        FlightModel(profile, request.wind_mps, request.wind_from_deg),
+        frame,
+        place,
+        Airspace(zones, obstacles, frame, request.clearances),
+        zones,
+        obstacles,
+        Strip.of(profile.camera, height_m, request.front_overlap, request.side_overlap),
+        start.astimezone(UTC),
+    )

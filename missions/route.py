@@ -1,0 +1,155 @@
+"""One sortie's way through the air, from take-off to landing, in metres; and as the mission items a vehicle takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.coverage import Strip
+from missions.energy import FlightModel
+from missions.errors import MissionsError
+from missions.frame import Array, LocalFrame
+from missions.plan import LonLatAlt, MissionItem
+from missions.routing import Router
+from missions.sorties import Pieces
+
+_SAME_PLACE_M = 0.05
+WAYPOINT, RETURN, TAKEOFF, SPEED, TRIGGER_DISTANCE = 16, 20, 22, 178, 206
+ABSOLUTE, MISSION_FRAME, RELATIVE = 0, 2, 3
+
+
+@dataclass(frozen=True)
+class Route:
+    """A sortie's way: it begins and ends above home.
+
+    Attributes:
+        points: (n, 2) metres; the first and the last are home.
+        height_rel_m: (n,) above home's ground.
+        shooting: (n,) whether the camera shoots from this point to the next.
+        trigger_m: Distance between photographs.
+    """
+
+    points: Array
+    height_rel_m: Array
+    shooting: NDArray[np.bool_]
+    trigger_m: float
+
+    @property
+    def legs_m(self) -> Array:
+        """Length of each leg, (n - 1,)."""
+        return np.hypot(*np.diff(self.points, axis=0).T)
+
+    @property
+    def photos(self) -> int:
+        """Photographs expected: one at each lane's start, then one per trigger distance."""
+        return sum(int(length / self.trigger_m + 1e-6) + 1 for length in self.runs_m())
+
+    def runs_m(self) -> list[float]:
+        """Length of each unbroken stretch with the camera on."""
+        runs: list[float] = []
+        for index, length in enumerate(self.legs_m):
+            if self.shooting[index]:
+                if index and self.shooting[index - 1]:
+                    runs[-1] += float(length)
+                else:
+                    runs.append(float(length))
+        return runs
+
+    @property
+    def distance_m(self) -> float:
+        """From take-off to landing, climb and descent included."""
+        climb = float(self.height_rel_m[0] + self.height_rel_m[-1])
+        return float(np.hypot(self.legs_m, np.diff(self.height_rel_m)).sum()) + climb
+
+    @property
+    def path_m(self) -> float:
+        """From the first photograph to the last, links included."""
+        on = np.flatnonzero(self.shooting)
+        return float(self.legs_m[on[0] : on[-1] + 1].sum()) if len(on) else 0.0
+
+    def time_and_energy(self, model: FlightModel) -> tuple[float, float]:
+        """Duration (s) and energy (Wh) from take-off to landing."""
+        flown = model.route(self.points, self.height_rel_m)
+        up, down = model.climb(float(self.height_rel_m[0])), model.descent(float(self.height_rel_m[-1]))
+        return flown[0] + up[0] + down[0], flown[1] + up[1] + down[1]
+
+
+def _stretches(pieces: Pieces, strip: Strip, resumes: bool) -> list[Array]:
+    """Pieces joined where one goes on where the other ends; the first begins one photograph early if it resumes."""
+    runs: list[Array] = []
+    for start, end, lane, before in zip(
+        pieces.start, pieces.end, pieces.lane, np.append(-1, pieces.lane[:-1]), strict=True
+    ):
+        if lane == before and np.hypot(*(runs[-1][1] - start)) < _SAME_PLACE_M:
+            runs[-1] = np.array([runs[-1][0], end])
+        else:
+            runs.append(np.array([start, end]))
+    if resumes:
+        first, last = runs[0]
+        unit = (last - first) / max(float(np.hypot(*(last - first))), 1e-9)
+        runs[0] = np.array([first - unit * strip.trigger_m, last])
+    return runs
+
+
+def _way(router: Router, start: Array, end: Array) -> Array:
+    way = router.path(start, end)
+    if way is None:
+        raise MissionsError(f"no way from {start} to {end} around what is closed: choose another take-off site")
+    return way
+
+
+def build_route(pieces: Pieces, home: Array, router: Router, strip: Strip, *, resumes: bool = False) -> Route:
+    """Joins pieces of lanes with ways around what is closed, from home and back.
+
+    Args:
+        pieces: What this sortie photographs, in order.
+        home: (2,) take-off point, metres.
+        router: Ways around what is closed at this height.
+        strip: What a lane sees; gives height and trigger distance.
+        resumes: Whether the first piece goes on where another sortie stopped: then one photograph is taken again.
+
+    Raises:
+        MissionsError: A piece cannot be reached.
+    """
+    points: list[Array] = [home[None, :]]
+    shooting: list[bool] = []
+    here = home
+    for start, end in _stretches(pieces, strip, resumes):
+        way = _way(router, here, start)
+        points += [way[1:], end[None, :]]
+        shooting += [False] * (len(way) - 1) + [True]
+        here = end
+    way = _way(router, here, home)
+    points.append(way[1:])
+    shooting += [False] * (len(way) - 1)
+    joined = np.concatenate(points)
+    heights = np.full(len(joined), strip.height_agl_m)
+    return Route(joined, heights, np.array([*shooting, False]), strip.trigger_m)
+
+
+def mission_items(route: Route, frame: LocalFrame, home: LonLatAlt, speed_mps: float) -> list[MissionItem]:
+    """A route as mission items; item 0 is home, the last one returns and lands.
+
+    The camera is set to shoot by distance at each lane's start (the first photograph at once) and stopped at its end.
+    """
+    lon, lat, alt_amsl_m = home
+    places = frame.to_lonlat(route.points)
+    items = [
+        MissionItem(command=WAYPOINT, frame=ABSOLUTE, lon=lon, lat=lat, alt_m=alt_amsl_m),
+        MissionItem(command=TAKEOFF, frame=RELATIVE, lon=lon, lat=lat, alt_m=float(route.height_rel_m[0])),
+        # Type 1 is ground speed; throttle -1 leaves it alone.
+        MissionItem(command=SPEED, frame=MISSION_FRAME, params=(1.0, speed_mps, -1.0, 0.0)),
+    ]
+    shooting = False
+    for index in range(1, len(places)):
+        x, y = (round(float(value), 8) for value in places[index])
+        height = round(float(route.height_rel_m[index]), 2)
+        items.append(MissionItem(command=WAYPOINT, frame=RELATIVE, lon=x, lat=y, alt_m=height))
+        if bool(route.shooting[index]) != shooting:
+            shooting = not shooting
+            params = (route.trigger_m, 0.0, 1.0, 0.0) if shooting else (0.0, 0.0, 0.0, 0.0)
+            items.append(MissionItem(command=TRIGGER_DISTANCE, frame=MISSION_FRAME, params=params))
+    items.append(MissionItem(command=RETURN, frame=MISSION_FRAME))
+    return items

@@ -1,0 +1,49 @@
+"""Where crews take off from when nobody says: open places near what they photograph."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from missions.errors import MissionsError
+from missions.frame import Array
+from missions.routing import Router
+
+# Beyond this from the middle of the work, home legs cost more than a drive to a second site saves.
+SITE_SPACING_M = 1200.0
+_RINGS = 40
+
+
+def nearest_open(wanted: Array, router: Router, step_m: float = 10.0) -> Array:
+    """The open point (2,) nearest to `wanted` (2,), by widening rings.
+
+    Raises:
+        MissionsError: Nothing is open within some hundred metres.
+    """
+    angles = np.linspace(0, 2 * math.pi, 16, endpoint=False)
+    ring = np.column_stack([np.cos(angles), np.sin(angles)])
+    for radius in step_m * np.arange(_RINGS) ** 1.3:
+        points = wanted + radius * ring if radius else wanted[None, :]
+        free = router.open_points(points)
+        if free.any():
+            return points[int(np.argmax(free))]
+    raise MissionsError("no open place to take off from near the area: give one with --site LON,LAT outside the zones")
+
+
+def propose_sites(work: BaseGeometry, router: Router) -> Array:
+    """Take-off sites (n, 2) for work spread over a place: one in the middle, or a grid of them where it is wide."""
+    west, south, east, north = work.bounds
+    columns = max(1, round((east - west) / SITE_SPACING_M))
+    rows = max(1, round((north - south) / SITE_SPACING_M))
+    x = west + (np.arange(columns) + 0.5) * (east - west) / columns
+    y = south + (np.arange(rows) + 0.5) * (north - south) / rows
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    if len(grid) > 1:
+        near = shapely.dwithin(work, shapely.points(grid), SITE_SPACING_M / 2)
+        grid = grid[near] if near.any() else grid
+    else:
+        grid = shapely.get_coordinates(work.centroid)
+    return np.array([nearest_open(point, router) for point in grid])
