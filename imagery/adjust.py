@@ -1,0 +1,164 @@
+"""The adjustment: robust rounds of Levenberg-Marquardt, wrong ties thrown out between them, the rest judged apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagery.bundle import Knowledge, Solver, State, camera_points, cost, direct, project_points, residuals, step
+from imagery.tracks import Ties
+
+Floats = NDArray[np.float64]
+
+# (Huber threshold, steps, cull above) per round, in expected tie errors; the last round's cull is relative to what
+# the ties turn out to be. The first threshold is wide: a level start leaves 2 degrees of tilt in a tie.
+ROUNDS = ((8.0, 8, 12.0), (3.0, 8, 4.0), (1.5, 8, 3.0), (1.5, 5, 3.0))
+# A step that lowers the cost by less than this share ends a round.
+ENOUGH = 1e-4
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """Result: the state, the ties that survived, which of the given points those are, and steps taken."""
+
+    state: State
+    ties: Ties
+    steps: int
+
+
+def adjust(state: State, know: Knowledge, ties: Ties, ground_z: float, solve: Solver = direct) -> Adjusted:
+    """Adjusts poses, lenses, points and GPS biases.
+
+    Args:
+        state: First poses; points are triangulated here.
+        know: Priors (point priors belong to the points of `ties`).
+        ties: Observations, renumbered as wrong ones go.
+        ground_z: Level at which points start, metres from the origin.
+        solve: Solver of the reduced system.
+    """
+    state = replace(state, X=triangulate(state, know, ties, ground_z, 0))
+    steps, stated = 0, know.gps_sigma
+    for soft, most, cull in ROUNDS:
+        know = replace(know, gps_sigma=trusted_sigma(state, know, stated))
+        state, taken = _descend(state, know, ties, soft, most, solve)
+        steps += taken
+        error = np.linalg.norm(residuals(state, know, ties), axis=1) / ties.sigma
+        depth = camera_points(state, ties)[:, 2]
+        typical = 1.4826 * float(np.median(error)) if len(error) else 1.0
+        keep = (error <= cull * max(0.25, min(1.0, typical))) & (depth > 1.0)
+        ties, state, know = _drop(ties, state, know, keep)
+    return Adjusted(state, ties, steps)
+
+
+def trusted_sigma(state: State, know: Knowledge, stated: Floats) -> Floats:
+    """Position sigmas (n, 3) as the ties see them: a flight's real scatter, and one frame's gross error on top.
+
+    A receiver that lags (10 m on one sample set) or one swapped position must bend nothing: sigmas grow to what the
+    residuals show, never below what is stated; a frame beyond 2.5 of those counts less the further it is off.
+    """
+    residual = state.C + state.bias[know.flight_of] - know.gps
+    sigma = stated.copy()
+    for flight in range(len(state.bias)):
+        own = (know.flight_of == flight) & np.isfinite(stated[:, 0])
+        if own.sum() < 3:
+            continue
+        for axes in (slice(0, 2), slice(2, 3)):
+            size = np.abs(residual[own, axes]) / stated[own, axes]
+            size = size[np.isfinite(size)]
+            scatter = max(1.0, 1.4826 * float(np.median(size))) if len(size) else 1.0
+            sigma[own, axes] = stated[own, axes] * scatter
+    far = np.abs(residual) / np.where(np.isfinite(sigma), sigma, np.inf)
+    return sigma * np.maximum(1.0, far / 2.5)
+
+
+def _drop(ties: Ties, state: State, know: Knowledge, keep: NDArray[np.bool_]) -> tuple[Ties, State, Knowledge]:
+    """Drops observations and the points that lose their second; known points are never dropped."""
+    fixed = np.isfinite(know.X_sigma).any(axis=1)
+    keep = keep | fixed[ties.point]
+    counts = np.bincount(ties.point[keep], minlength=ties.points)
+    alive = (counts >= 2) | (fixed & (counts >= 1))
+    keep = keep & alive[ties.point]
+    number = np.cumsum(alive) - 1
+    kept = Ties(ties.frame[keep], number[ties.point[keep]], ties.uv[keep], ties.sigma[keep], ties.rgb[keep])
+    return kept, replace(state, X=state.X[alive]), replace(know, X=know.X[alive], X_sigma=know.X_sigma[alive])
+
+
+def _descend(state: State, know: Knowledge, ties: Ties, soft: float, most: int, solve: Solver) -> tuple[State, int]:
+    damping, now = 1e-7, cost(state, know, ties, soft)
+    for taken in range(most):
+        for _ in range(6):
+            tried = step(state, know, ties, damping, soft, solve)
+            then = cost(tried, know, ties, soft)
+            if np.isfinite(then) and then < now:
+                break
+            damping = max(1e-6, damping) * 10.0
+        else:
+            return state, taken
+        damping = max(1e-12, damping / 10.0)
+        state, gain, now = tried, (now - then) / max(now, 1e-12), then
+        if gain < ENOUGH:
+            return state, taken + 1
+    return state, most
+
+
+def triangulate(state: State, know: Knowledge, ties: Ties, ground_z: float, steps: int = 6) -> Floats:
+    """Points (p, 3) of ties under given poses: on the ground plane first, then by Gauss-Newton, each on its own."""
+    lens = state.lens[know.lens_of[ties.frame]]
+    xy = (ties.uv - lens[:, 1:3]) / lens[:, :1]
+    r2 = (xy**2).sum(axis=1, keepdims=True)
+    for _ in range(3):
+        radius = r2 / (1.0 + r2 * (lens[:, 3:4] + r2 * lens[:, 4:5])) ** 2
+        r2_next = (xy**2).sum(axis=1, keepdims=True) / (1.0 + radius * (lens[:, 3:4] + radius * lens[:, 4:5])) ** 2
+        r2 = np.where(np.isfinite(r2_next), r2_next, r2)
+    plane = xy / (1.0 + r2 * (lens[:, 3:4] + r2 * lens[:, 4:5]))
+    rays = np.einsum("mji,mj->mi", state.R[ties.frame], np.column_stack([plane, np.ones(len(plane))]))
+    centre = state.C[ties.frame]
+    reach = (ground_z - centre[:, 2]) / np.minimum(rays[:, 2], -0.05)
+    on_ground = centre + rays * reach[:, None]
+    count = np.maximum(1, np.bincount(ties.point, minlength=ties.points))
+    points = np.column_stack(
+        [np.bincount(ties.point, on_ground[:, axis], ties.points) / count for axis in range(3)]
+    ).reshape(-1, 3)
+    current = replace(state, X=points)
+    for _ in range(steps):
+        current = replace(current, X=_point_step(current, know, ties))
+    return current.X
+
+
+def _point_step(state: State, know: Knowledge, ties: Ties) -> Floats:
+    uv, by_point, _ = project_points(camera_points(state, ties), state.lens[know.lens_of[ties.frame]])
+    weight = 1.0 / ties.sigma
+    r = (uv - ties.uv) * weight[:, None]
+    b = np.einsum("mki,mij->mkj", by_point, state.R[ties.frame]) * weight[:, None, None]
+    count = ties.points
+    h = np.stack(
+        [np.bincount(ties.point, (b[:, :, i] * b[:, :, j]).sum(1), count) for i in range(3) for j in range(3)], 1
+    )
+    g = np.stack([np.bincount(ties.point, (b[:, :, i] * r).sum(1), count) for i in range(3)], 1)
+    h = h.reshape(-1, 3, 3)
+    diagonal = np.arange(3)
+    h[:, diagonal, diagonal] += 1e-3 * np.trace(h, axis1=1, axis2=2)[:, None] + 1e-9
+    return np.asarray(state.X - np.linalg.solve(h, g[:, :, None])[:, :, 0])
+
+
+def judge(
+    state: State, know: Knowledge, ties: Ties, ground_z: float, limit_sigmas: float = 6.0
+) -> tuple[float | None, Floats]:
+    """RMS of withheld ties in full-scale pixels, and each one's error.
+
+    A withheld tie is triangulated with the adjusted poses; what remains is what neighbours disagree by. Ties beyond
+    `limit_sigmas` expected errors are wrong matches, as in the adjustment, and are left out.
+    """
+    if not len(ties.point):
+        return None, np.zeros(0)
+    held = replace(state, X=triangulate(state, know, ties, ground_z, 10))
+    error = np.linalg.norm(residuals(held, know, ties), axis=1)
+    typical = 1.4826 * float(np.median(error / ties.sigma))
+    worst = np.zeros(ties.points)
+    np.maximum.at(worst, ties.point, error / ties.sigma)
+    good = worst[ties.point] <= min(limit_sigmas, max(1.0, 4.0 * typical))
+    if not good.any():
+        return None, error
+    return float(np.sqrt(np.mean(error[good] ** 2))), error

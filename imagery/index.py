@@ -1,0 +1,141 @@
+"""The index pass: every file of a folder is read once; it becomes a frame with features, or is set aside with why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from imagery.errors import ImageryError
+from imagery.features import DescriptorStore, Keypoints, find_features
+from imagery.files import Progress, quiet
+from imagery.photo import Photo, read_photo
+from imagery.positions import apply_positions
+from imagery.report import SetAside
+
+# What a camera may write; other files in a frames folder (logs, .MRK, .SRT) are no photographs and pass silently.
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Index:
+    """Frames in order of name, their keypoints in the same order, and what was set aside."""
+
+    photos: tuple[Photo, ...]
+    keypoints: tuple[Keypoints, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+def list_photos(frames_dir: Path) -> list[Path]:
+    """Photograph files under a folder, subfolders included, by name.
+
+    Raises:
+        ImageryError: No such folder, or no photograph in it.
+    """
+    if not frames_dir.is_dir():
+        raise ImageryError(f"no frames folder at {frames_dir}: give the folder that holds the photographs")
+    files = sorted(
+        path
+        for path in frames_dir.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    if not files:
+        raise ImageryError(f"no photographs (*.jpg) in {frames_dir}: expected at least two; is it the right folder?")
+    return files
+
+
+def read_index(
+    frames_dir: Path,
+    store: DescriptorStore,
+    captures: Sequence[Path] = (),
+    tz: str = "Asia/Shanghai",
+    workers: int = 2,
+    progress: Progress = quiet,
+) -> Index:
+    """Reads every photograph of a folder and finds its features.
+
+    Args:
+        frames_dir: Folder of photographs, with or without a subfolder a sortie.
+        store: Where descriptors go, keyed by the frame's place in the result.
+        captures: Capture logs and position files; those beside the frames are found as well.
+        tz: Zone of EXIF times without offset.
+        workers: Threads (decoder and detector release the interpreter lock).
+        progress: Called once a frame.
+
+    Raises:
+        ImageryError: Missing or empty folder, or nothing in it that can be used.
+    """
+    files = list_photos(frames_dir)
+
+    def read(path: Path) -> Photo | SetAside:
+        try:
+            return read_photo(path, frames_dir, path.read_bytes(), tz)
+        except (ImageryError, OSError) as error:
+            return SetAside(file=path.relative_to(frames_dir).as_posix(), why=str(error))
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(read, files))
+    aside = [item for item in found if isinstance(item, SetAside)]
+    photos = apply_positions([item for item in found if isinstance(item, Photo)], frames_dir, captures, tz)
+    photos, more = _without_position(_once(photos, aside))
+    aside += more
+    return _with_features(photos, aside, store, workers, progress, frames_dir)
+
+
+def _once(photos: list[Photo], aside: list[SetAside]) -> list[Photo]:
+    """One frame per content: a photograph copied into the folder twice counts once."""
+    seen: dict[str, str] = {}
+    kept = []
+    for photo in photos:
+        if photo.id in seen:
+            aside.append(SetAside(file=photo.file, why=f"the same bytes as {seen[photo.id]}"))
+            continue
+        seen[photo.id] = photo.file
+        kept.append(photo)
+    return kept
+
+
+def _without_position(photos: list[Photo]) -> tuple[list[Photo], list[SetAside]]:
+    """Sets position-less photographs aside, unless most have none: then the set is solved without GPS."""
+    placed = [photo for photo in photos if photo.lon is not None]
+    if 2 * len(placed) < len(photos):
+        return photos, []
+    why = "no position in EXIF, XMP or a capture log, while the other photographs have one"
+    return placed, [SetAside(file=photo.file, why=why) for photo in photos if photo.lon is None]
+
+
+def _with_features(
+    photos: list[Photo],
+    aside: list[SetAside],
+    store: DescriptorStore,
+    workers: int,
+    progress: Progress,
+    frames_dir: Path,
+) -> Index:
+    def find(numbered: tuple[int, Photo]) -> Keypoints | SetAside:
+        number, photo = numbered
+        try:
+            points, descriptors = find_features(photo.path.read_bytes(), photo.width_px, photo.height_px)
+        except (ImageryError, OSError, cv2.error) as error:
+            return SetAside(file=photo.file, why=f"does not decode: {error}".splitlines()[0])
+        store.put(number, descriptors)
+        return points
+
+    results: list[Keypoints | SetAside] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for result in pool.map(find, enumerate(photos)):
+            results.append(result)
+            progress(len(results), len(photos), "features")
+    good = [number for number, result in enumerate(results) if isinstance(result, Keypoints)]
+    aside += [result for result in results if isinstance(result, SetAside)]
+    if not good:
+        reasons = "; ".join(f"{item.file}: {item.why}" for item in aside[:3])
+        raise ImageryError(f"none of the photographs in {frames_dir} can be used: {reasons}")
+    for new, old in enumerate(good):
+        if new != old:
+            store.move(old, new)
+    keypoints = tuple(result for result in results if isinstance(result, Keypoints))
+    return Index(tuple(photos[number] for number in good), keypoints, tuple(sorted(aside, key=lambda item: item.file)))
