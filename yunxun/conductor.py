@@ -36,6 +36,7 @@ class PatrolInputs:
         sites: Take-off sites.
         dem: Ground heights for the plan.
         start_utc: First take-off; the simulated clock starts there.
+        judge: Whether to look for candidates; a first day only makes the baseline.
     """
 
     area: Path | None = None
@@ -50,6 +51,7 @@ class PatrolInputs:
     sites: tuple[tuple[float, float], ...] = ()
     dem: Path | None = None
     start_utc: datetime | None = None
+    judge: bool = True
 
 
 @dataclass
@@ -100,8 +102,9 @@ class PatrolRun:
             )
             outputs = [folder.mosaic, folder.report, folder.poses, folder.dsm]
             self._stage(ledger, "stitch", key, outputs, self._stitch)
-            key = stages.content_key(key, folder.mosaic, _raster_of(inputs.baseline), inputs.permits)
-            self._stage(ledger, "detect", key, [folder.sites], self._detect)
+            if inputs.judge:
+                key = stages.content_key(key, folder.mosaic, _raster_of(inputs.baseline), inputs.permits)
+                self._stage(ledger, "detect", key, [folder.sites], self._detect)
         finally:
             ledger.close()
         return self.done
@@ -145,13 +148,11 @@ class PatrolRun:
     def _fly(self) -> dict[str, Any]:
         from yunxun.simulation import fly_simulated
 
+        i = self.inputs
         return fly_simulated(
-            self.folder,
-            self.inputs.simulate,
-            speedup=self.inputs.speedup,
-            ground=self.inputs.ground,
-            report=self.report,
-        )
+            self.folder.root, self.folder, i.simulate, speedup=i.speedup, ground=i.ground, report=self.report,
+            start_utc=i.start_utc,
+        )  # fmt: skip
 
     def _stitch(self) -> dict[str, Any]:
         return stages.stitch_patrol(self.folder, self.inputs.baseline, self.report).model_dump(mode="json")

@@ -154,7 +154,9 @@ def _process(settings: Settings, database: Database, job: Job, report: _Beat) ->
         register(session, products(folder, job.patrol_id, inputs.baseline), actor)
     filed = file_collection(database, folder.sites, actor)
     stages = {stage.name: {"wall_s": round(stage.wall_s, 1), "resumed": stage.resumed} for stage in done}
-    aside: list[dict[str, Any]] = next((stage.result["frames_set_aside"] for stage in done if stage.name == "stitch"), [])
+    aside: list[dict[str, Any]] = next(
+        (stage.result["frames_set_aside"] for stage in done if stage.name == "stitch"), []
+    )
     return {"stages": stages, "candidates": filed, "frames_set_aside": aside}
 
 

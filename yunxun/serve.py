@@ -14,7 +14,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import httpx
@@ -111,8 +110,8 @@ def require_free_port(host: str, port: int) -> None:
 
 
 @contextmanager
-def running(settings: Settings, host: str, port: int) -> Iterator[Supervisor]:
-    """All engines, started and ready; stopped on leaving."""
+def running(settings: Settings, host: str, port: int, *, worker: bool = True) -> Iterator[Supervisor]:
+    """All engines, started and ready; stopped on leaving. Without a `worker` no broker is needed either."""
     from api.database import migrate
 
     with _only_one(settings):
@@ -122,11 +121,12 @@ def running(settings: Settings, host: str, port: int) -> Iterator[Supervisor]:
         migrate(settings.database_url)
         supervisor = Supervisor(settings.run_dir, settings.data_dir / "log")
         try:
-            if settings.embedded_broker:
+            if worker and settings.embedded_broker:
                 settings.valkey_socket.unlink(missing_ok=True)
                 supervisor.start(valkey_spec(settings))
             supervisor.start(api_spec(settings, host, port))
-            supervisor.start(worker_spec(settings))
+            if worker:
+                supervisor.start(worker_spec(settings))
             yield supervisor
         finally:
             supervisor.stop()
@@ -150,8 +150,3 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
         say(f"云巡 is running at http://{host}:{port}/ (data in {settings.data_dir}); Ctrl-C stops it")
         supervisor.watch(lambda name, code: say(f"{name} ended with {code}; starting it again"))
         say("stopping")
-
-
-def log_dir(settings: Settings) -> Path:
-    """Where the children's output goes."""
-    return settings.data_dir / "log"

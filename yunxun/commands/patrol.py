@@ -10,7 +10,7 @@ import typer
 
 from yunxun.commands.imaging import AsJson, candidate_lines, mosaic_lines
 from yunxun.commands.planning import parse_lonlat, plan_lines
-from yunxun.console import PartlyDone, command, progress_bar
+from yunxun.console import PartlyDone, command, progress_bar, show
 from yunxun.errors import YunxunError
 from yunxun.settings import load_settings
 from yunxun.workspace import PatrolFolder
@@ -106,7 +106,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("demo"),
     port: Annotated[int, typer.Option(help="Port of the API; another is taken when it is in use.")] = 8000,
     as_json: AsJson = False,
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[str]] | None:
     """The main job from end to end on a simulated town; says what was found beside what is true.
 
     Example: yunxun demo --seed 3 --no-serve --out /tmp/demo
@@ -118,9 +118,11 @@ def demo(
         outcome = run_demo(
             out, seed, port=port, broker=not no_serve, report=report, say=None if as_json else typer.echo
         )
-    if stay:
-        outcome.stay(typer.echo)
-    return outcome.result, outcome.lines
+    if not stay:
+        return outcome.result, outcome.lines
+    show(outcome.result, outcome.lines, as_json)
+    outcome.stay(typer.echo)
+    return None
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,181 @@
+"""`yunxun simulate` and `yunxun fly`: vehicles, simulated and real."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from yunxun.commands.planning import parse_numbers
+from yunxun.console import PartlyDone, command, errors, progress_bar
+from yunxun.errors import YunxunError
+from yunxun.workspace import PatrolFolder
+
+if TYPE_CHECKING:
+    from flight.events import FlightEvent
+    from flight.operation import BatterySwap
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+# Linyi's centre: where vehicles stand when nothing else is said.
+DEFAULT_PLACE = "118.35,35.05,60"
+
+
+@command
+def simulate(
+    count: Annotated[int, typer.Option(help="How many vehicles; system ids 1..N.")] = 1,
+    at: Annotated[str, typer.Option(help="LON,LAT,ALT of the first; the others stand 5 m apart.")] = DEFAULT_PLACE,
+    port: Annotated[int, typer.Option(help="TCP port of the first; the next are 10 apart.")] = 5760,
+    speedup: Annotated[float, typer.Option(help="Of the simulated clock.")] = 1.0,
+) -> None:
+    """Run MAVLink vehicles that any ground station can connect to; Ctrl-C ends them.
+
+    Example: yunxun simulate --count 3 --at 118.35,35.05,60
+    """
+    from simulators.fleet import serve_forever
+
+    if count < 1:
+        raise YunxunError(f"--count {count}: at least one vehicle")
+    lon, lat, alt = parse_numbers(at, "LON,LAT,ALT")
+    # 5 m in degrees of longitude: the vehicles stand in a row, east of the first.
+    homes = [(lon + place * 5.5e-5, lat, alt) for place in range(count)]
+    serve_forever(count, homes, base_port=port, speedup=speedup, say=typer.echo)
+
+
+class FlightTable:
+    """The live table: a row a vehicle, renewed as events come."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[str, ...]] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> FlightTable:
+        if errors.is_terminal:
+            self._live = Live(self._table(), console=errors, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _table(self) -> Table:
+        table = Table("vehicle", "sortie", "mode", "item", "height", "speed", "battery", "photos", "link", "note")
+        for system_id in sorted(self._rows):
+            table.add_row(str(system_id), *self._rows[system_id])
+        return table
+
+    def show(self, event: FlightEvent) -> None:
+        """Takes one event in; quick, for it is called in the flight's own loop."""
+        from flight.events import ProgressEvent, SortieEvent, TextEvent
+
+        if isinstance(event, ProgressEvent):
+            self._rows[event.system_id] = (
+                event.sortie_id.rsplit("/", 1)[-1], event.mode, f"{event.item}/{event.items}",
+                f"{event.height_rel_m:.0f} m", f"{event.speed_mps:.1f} m/s", f"{event.battery:.0%}", str(event.photos),
+                f"{event.link_age_s:.1f} s", event.guard,
+            )  # fmt: skip
+        elif isinstance(event, SortieEvent):
+            row = (event.sortie.short_id, event.phase, "", "", "", "", "", "", event.why)
+            self._rows[event.system_id] = row
+            if self._live is None:
+                errors.print(
+                    f"vehicle {event.system_id} {event.sortie.short_id} {event.phase} {event.why}", markup=False
+                )
+        elif isinstance(event, TextEvent) and event.severity <= 3:
+            errors.print(f"vehicle {event.system_id}: {event.text}", markup=False)
+        if self._live is not None:
+            self._live.update(self._table())
+
+
+def ask_for_battery(swap: BatterySwap) -> None:
+    """Waits for the crew; runs beside the other vehicles' flights."""
+    errors.print(
+        f"vehicle {swap.system_id} has landed with {swap.remaining:.0%}: change its battery, bring it to the home of "
+        f"{swap.next_sortie.short_id}, then press Enter",
+        markup=False,
+    )
+    input()
+
+
+@command
+def fly(
+    plan_dir: Annotated[Path, typer.Argument(help="Folder that `yunxun plan` wrote.")],
+    out: Annotated[Path, typer.Option(help="Patrol folder that gets flight/ and frames/.")],
+    connect: Annotated[
+        list[str] | None, typer.Option(help="tcp:HOST:PORT, udp:HOST:PORT, serial:DEVICE:BAUD; may be repeated.")
+    ] = None,
+    simulate: Annotated[int, typer.Option(help="Fly with N simulated vehicles that photograph a town.")] = 0,
+    speedup: Annotated[float, typer.Option(help="Of the simulated clock.")] = 1.0,
+    ground: Annotated[str, typer.Option(help="What simulated cameras see: town:SEED[:DAY] or a GeoTIFF.")] = "town:1",
+    start: Annotated[datetime | None, typer.Option(help="Start of the simulated clock, UTC.")] = None,
+    operator: Annotated[str, typer.Option(help="Who flies, for the record.", envvar="USER")] = "cli",
+    as_json: AsJson = False,
+) -> tuple[dict[str, Any], list[str]]:
+    """Fly a plan over MAVLink: upload, verify, arm, fly, record, land; sorties are dealt to vehicles in order.
+
+    Example: yunxun fly plan/ --connect udp:0.0.0.0:14550 --out patrols/today
+    """
+    from missions.plan import read_plan
+
+    read_plan(plan_dir)
+    if bool(connect) == bool(simulate):
+        raise YunxunError("give either --connect URL (one or more real vehicles) or --simulate N")
+    folder = PatrolFolder(out)
+    if simulate:
+        result = _fly_simulated(plan_dir, folder, simulate, speedup, ground, start, as_json)
+    else:
+        result = _fly_real(plan_dir, folder, connect or [], speedup, operator, as_json)
+    lines = [
+        f"{s['id']}: {s['state']}, {s['photos']} photographs, {s['duration_s'] / 60:.1f} min"
+        + (f": {s['why']}" if s["why"] else "")
+        for s in result["sorties"]
+    ]
+    lines.append(f"written to {out}")
+    if all(s["state"] == "refused" for s in result["sorties"]):
+        raise YunxunError("; ".join(dict.fromkeys(s["why"] for s in result["sorties"])))
+    if any(s["state"] != "landed" for s in result["sorties"]):
+        raise PartlyDone(result, lines)
+    return result, lines
+
+
+def _fly_simulated(
+    plan_dir: Path, folder: PatrolFolder, count: int, speedup: float, ground: str, start: datetime | None, quiet: bool
+) -> dict[str, Any]:
+    from yunxun.simulation import fly_simulated
+
+    start_utc = start.replace(tzinfo=UTC) if start is not None and start.tzinfo is None else start
+    with progress_bar(quiet) as report:
+        return fly_simulated(
+            plan_dir, folder, count, speedup=speedup, ground=ground, report=report, start_utc=start_utc
+        )  # fmt: skip
+
+
+def _fly_real(
+    plan_dir: Path, folder: PatrolFolder, urls: list[str], speedup: float, operator: str, quiet: bool
+) -> dict[str, Any]:
+    from flight.operation import fly_plan
+
+    with FlightTable() as table:
+        flown = fly_plan(
+            plan_dir, urls, folder.flight, operator=operator, on_event=None if quiet else table.show,
+            swap_battery=ask_for_battery, speedup=speedup,
+        )  # fmt: skip
+    return {
+        "sorties": [
+            {
+                "id": r.sortie_id, "state": r.state, "why": r.why, "photos": r.photos,
+                "duration_s": round(r.duration_s, 1), "energy_wh": r.energy_wh,
+            }
+            for r in flown.sorties
+        ]
+    }  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this room's verbs."""
+    app.command()(simulate)
+    app.command()(fly)
