@@ -1,0 +1,94 @@
+"""The application: settings in, FastAPI out. The web app's static files are served at `/` when they are there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+
+from api import problems
+from api.auth.access import TokenCache
+from api.auth.routes import router as auth
+from api.candidates.routes import router as candidates
+from api.cases.routes import router as cases
+from api.context import Context
+from api.database import Database
+from api.feed import service as feed_service
+from api.feed.routes import router as feed
+from api.grid.routes import router as grid
+from api.jobs.routes import router as jobs
+from api.limits import LimitBody
+from api.patrols.routes import router as patrols
+from api.review.routes import router as review
+from api.settings import ApiSettings
+from api.tiles.files import PictureCache
+from api.tiles.routes import router as tiles
+
+VERSION = "1.0.0"
+WEB = Path(__file__).parent / "web"
+DESCRIPTION = "案件共享接口：无人机巡查发现的候选、审核、案卷、证据，以及中心平台可重放的事件流。"
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """The API on a database that `api.database.migrate` has brought up to date.
+
+    Raises:
+        ApiError: The database URL is not one we know.
+    """
+    database = Database(settings.url)
+    tokens = TokenCache(database, settings)
+    pictures = PictureCache(settings.data_dir / "cache" / "pictures")
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(_begin, database)
+        yield
+        database.close()
+
+    app = FastAPI(
+        title="Yunxun 云巡",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.context = Context(settings, database, tokens, pictures)
+    app.state.tokens = tokens
+    problems.install(app)
+    app.add_middleware(LimitBody, body=settings.max_body_bytes, upload=settings.max_upload_bytes)
+    for router in (auth, patrols, jobs, candidates, review, cases, feed, tiles, grid):
+        app.include_router(router)
+    _health(app, database)
+    if (WEB / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
+    return app
+
+
+def _begin(database: Database) -> None:
+    with database.write() as session:
+        feed_service.begin_epoch_if_restored(session)
+
+
+def _health(app: FastAPI, database: Database) -> None:
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok", "version": VERSION}
+
+    @app.get("/readyz", tags=["health"], response_model=dict[str, str])
+    async def readyz(request: Request) -> JSONResponse:
+        """The database answers."""
+        try:
+            await run_in_threadpool(database.ping)
+        except Exception as error:
+            return problems.problem(
+                503, "unavailable", "暂时不可用", f"the database does not answer: {type(error).__name__}"
+            )
+        return JSONResponse({"status": "ready"})

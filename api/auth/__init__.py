@@ -1,0 +1,1 @@
+"""Who may: accounts, tokens, roles and the districts they reach."""

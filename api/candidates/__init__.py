@@ -1,0 +1,1 @@
+"""Candidates: taken in once each, listed by cursor."""

@@ -1,0 +1,217 @@
+"""Cases over HTTP: look, list, history, the platform's write-back, withdrawal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from api.base import iso
+from api.cases import lists, service
+from api.cases.states import STATES
+from api.context import CaseReader, Here, Platform, Reviewer, problems
+from api.feed.service import history, verify_chain
+from api.paging import Cursor, Limit, read_cursor, write_cursor
+
+router = APIRouter(prefix="/api/v1/cases", tags=["cases"], responses=problems(401, 403, 422))
+
+
+class CaseOut(BaseModel):
+    """案卷: the whole form."""
+
+    id: UUID
+    number: str
+    candidate_id: str
+    site_id: UUID | None
+    patrol_id: str
+    state: str
+    state_name: str
+    family: str
+    family_name: str
+    label: str
+    code_set: str
+    code: str
+    condition: str | None
+    lon: float
+    lat: float
+    geometry: dict[str, Any]
+    cell: str | None
+    district: str | None
+    street: str | None
+    community: str | None
+    address: str
+    description: str
+    area_m2: float | None
+    height_change_m: float | None
+    probability: float
+    model: str | None
+    reviewer: str
+    seen_at: str | None
+    filed_at: str | None
+    deadline_at: str | None
+    platform_no: str | None
+    platform_at: str | None
+    platform_reason: str | None
+    evidence: list[dict[str, Any]]
+    version: int
+
+
+class CasePage(BaseModel):
+    """Cases, newest first."""
+
+    items: list[CaseOut]
+    next: str | None
+
+
+class StatusIn(BaseModel):
+    """The platform's own status of a case."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"state": "registered", "platform_no": "LY202611220815", "operator": "值班员3"}}
+    )
+
+    state: Annotated[str, Field(max_length=16, description="see GET /api/v1/cases/states")]
+    platform_no: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    reason: Annotated[str, Field(max_length=500)] | None = None
+    at: AwareDatetime | None = None
+    operator: Annotated[str, Field(max_length=80)] | None = None
+
+
+class WithdrawIn(BaseModel):
+    """Why the case is taken back."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class EventOut(BaseModel):
+    """One line of a history."""
+
+    id: str
+    type: str
+    time: str | None
+    actor: str
+    chain_n: int
+    hash: str
+    data: dict[str, Any]
+
+
+class HistoryOut(BaseModel):
+    """A case's chain; `intact` says whether every hash fits."""
+
+    events: list[EventOut]
+    intact: bool
+
+
+@router.get("/states")
+def states(actor: CaseReader) -> dict[str, str]:
+    """The states of a case and their names."""
+    return STATES
+
+
+@router.get("", response_model=CasePage)
+def cases(
+    here: Here,
+    actor: CaseReader,
+    state: Annotated[str | None, Query(max_length=120, description="one or more, comma-separated")] = None,
+    family: Annotated[str | None, Query(max_length=16)] = None,
+    code: Annotated[str | None, Query(max_length=8)] = None,
+    cell: Annotated[str | None, Query(pattern=r"^[0-9A-Z]{2,16}$", description="prefix of the cell's code")] = None,
+    district: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None,
+    bbox: Annotated[str | None, Query(max_length=120, description="west,south,east,north")] = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    reviewer: Annotated[str | None, Query(max_length=80)] = None,
+    min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> JSONResponse:
+    """Cases, newest first, by any of the filters, at the same cost on every page."""
+    after = read_cursor(cursor, UUID)
+    wanted = lists.Wanted(
+        states=tuple(state.split(",")) if state else (),
+        family=family,
+        code=code,
+        cell=cell,
+        district=district,
+        box=lists.box_of(bbox),
+        since=since,
+        until=until,
+        reviewer=reviewer,
+        min_probability=min_probability,
+        districts=actor.districts,
+        after=after[0] if after else None,
+    )
+    with here.database.read() as session:
+        found = lists.page(session, wanted, limit + 1)
+        items = [service.form(case) for case in found[:limit]]
+    more = write_cursor(found[limit - 1].id) if len(found) > limit else None
+    return JSONResponse({"items": items, "next": more})
+
+
+@router.get("/{case_id}", response_model=CaseOut, responses=problems(404))
+def case(case_id: UUID, here: Here, actor: CaseReader) -> JSONResponse:
+    """One case."""
+    with here.database.read() as session:
+        row = service.get(session, case_id, actor.districts)
+        return JSONResponse(service.form(row), headers={"ETag": f'"{row.version}"'})
+
+
+@router.get("/{case_id}/events", response_model=HistoryOut, responses=problems(404))
+def events(case_id: UUID, here: Here, actor: CaseReader) -> JSONResponse:
+    """The case's history with its hashes."""
+    import json
+
+    with here.database.read() as session:
+        service.get(session, case_id, actor.districts)
+        rows = history(session, str(case_id))
+    items = [
+        {
+            "id": f"{row.epoch}-{row.xid}-{row.seq}",
+            "type": row.type,
+            "time": iso(row.time),
+            "actor": row.actor,
+            "chain_n": row.chain_n,
+            "hash": row.hash.hex(),
+            "data": json.loads(row.data),
+        }
+        for row in rows
+    ]
+    return JSONResponse({"events": items, "intact": verify_chain(rows) is None})
+
+
+@router.post("/{case_id}/status", response_model=CaseOut, responses=problems(404, 409))
+def status(case_id: UUID, body: StatusIn, here: Here, actor: Platform) -> JSONResponse:
+    """The platform writes back its own state; the same one again changes nothing."""
+    said = service.WriteBack(body.state, body.platform_no, body.reason, _utc(body.at), body.operator)
+    with here.database.write() as session:
+        row = service.get(session, case_id, actor.districts, lock=True)
+        service.write_back(session, row, said, actor.name)
+        return JSONResponse(service.form(row))
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    from datetime import UTC, timedelta
+
+    from api.base import utcnow
+    from api.errors import InvalidError
+
+    if moment is None:
+        return None
+    if moment > utcnow() + timedelta(minutes=5):
+        raise InvalidError(f"`at` is in the future ({moment.isoformat()}): check the clock that wrote it")
+    if moment.year < 2000:
+        raise InvalidError(f"`at` is too long ago ({moment.isoformat()})")
+    return moment.astimezone(UTC)
+
+
+@router.post("/{case_id}/withdraw", response_model=CaseOut, responses=problems(404, 409))
+def withdraw(case_id: UUID, body: WithdrawIn, here: Here, actor: Reviewer) -> JSONResponse:
+    """Takes a case back before the platform has taken it up."""
+    with here.database.write() as session:
+        row = service.get(session, case_id, actor.districts, lock=True)
+        service.withdraw(session, row, actor.name, body.reason)
+        return JSONResponse(service.form(row))

@@ -1,0 +1,306 @@
+"""Filing, the platform's write-back, evidence, withdrawal: each one transaction, one event, one projection."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+
+from api.base import iso, utcnow
+from api.candidates.models import Candidate
+from api.cases import deadlines
+from api.cases.codes import Classified, classify
+from api.cases.models import Case, CaseCount, CaseCounter, CaseTile
+from api.cases.states import ENDED, STATES, WITHDRAWABLE, may_follow
+from api.database import is_postgres
+from api.errors import ConflictError, InvalidError, NotFoundError
+from api.feed import service as feed
+from api.geo import as_geojson
+from api.grid.service import Where, locate
+from api.ids import uuid7
+from api.settings import ApiSettings
+from api.sites.models import Site
+
+FAMILY_NAMES = {"construction": "违法建设", "sanitation": "市容环卫"}
+_SHARDS = 16
+
+
+def upsert(session: Session) -> Any:
+    """The dialect's INSERT with ON CONFLICT; the one statement that SQLAlchemy keeps apart."""
+    return pg_insert if is_postgres(session) else sqlite_insert
+
+
+def next_number(session: Session, settings: ApiSettings, moment: datetime) -> str:
+    """LY-WRJ-yyyyMMdd-NNNNN by the local date; the counter's row is locked until commit, so there are no holes."""
+    day = moment.astimezone(ZoneInfo(settings.timezone)).date()
+    statement = upsert(session)(CaseCounter).values(day=day, last=1)
+    statement = statement.on_conflict_do_update(index_elements=["day"], set_={"last": CaseCounter.last + 1})
+    number = session.scalar(statement.returning(CaseCounter.last))
+    return f"{settings.number_prefix}-{day:%Y%m%d}-{number:05d}"
+
+
+def count(session: Session, case: Case, state: str, by: int) -> None:
+    """Moves the rollup by one case."""
+    statement = upsert(session)(CaseCount).values(
+        district=case.district or "",
+        family=case.family,
+        code=case.code,
+        state=state,
+        day=case.filed_at.date(),
+        shard=random.randrange(_SHARDS) if is_postgres(session) else 0,
+        n=by,
+    )
+    keys = ["district", "family", "code", "state", "day", "shard"]
+    session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"n": CaseCount.n + by}))
+    if by > 0:
+        tile = upsert(session)(CaseTile).values(state=state, family=case.family, tile=case.tile)
+        session.execute(tile.on_conflict_do_nothing())
+
+
+@dataclass(frozen=True)
+class Filing:
+    """What a person adds to a candidate when it is filed."""
+
+    reviewer: str
+    address: str
+    description: str | None = None
+    code: str | None = None
+    condition: str | None = None
+
+
+def file_case(session: Session, settings: ApiSettings, candidate: Candidate, site: Site | None, filing: Filing) -> Case:
+    """Makes the case of an accepted candidate: number, codes, cell, deadline, event `case.filed`.
+
+    Raises:
+        InvalidError: No address, or a code that the active code set does not know.
+    """
+    if not filing.address.strip():
+        raise InvalidError("no address, no filing: give 位置描述")
+    now = utcnow()
+    where = locate(session, candidate.lon, candidate.lat)
+    coded = classify(session, candidate.family, candidate.label, filing.code, filing.condition)
+    case = _row(candidate, filing, where, coded, now)
+    case.number = next_number(session, settings, now)
+    case.deadline_at = deadlines.due(session, settings, coded.code, coded.condition, where.tier, now)
+    candidate.case_id = case.id
+    if site is not None:
+        case.site_id, site.case_id = site.id, case.id
+    session.add(case)
+    session.flush()
+    count(session, case, case.state, +1)
+    data = {**form(case), "candidate_hash": candidate.chain_hash.hex()}
+    record(session, case, "case.filed", filing.reviewer, data)
+    return case
+
+
+def _row(candidate: Candidate, filing: Filing, where: Where, coded: Classified, now: datetime) -> Case:
+    description = filing.description or describe(candidate, coded)
+    return Case(
+        id=uuid7(),
+        candidate_id=candidate.id,
+        patrol_id=candidate.patrol_id,
+        state="filed",
+        family=candidate.family,
+        label=candidate.label,
+        code_set=coded.code_set,
+        code=coded.code,
+        condition=coded.condition,
+        geom=candidate.geom,
+        lon=candidate.lon,
+        lat=candidate.lat,
+        tile=candidate.tile,
+        cell=where.cell,
+        district=where.district,
+        street=where.street,
+        community=where.community,
+        tier=where.tier,
+        address=filing.address.strip()[:256],
+        description=description[:500],
+        area_m2=candidate.area_m2,
+        height_change_m=candidate.height_change_m,
+        probability=candidate.probability,
+        model=(candidate.more or {}).get("model"),
+        reviewer=filing.reviewer,
+        seen_at=candidate.created_at,
+        filed_at=now,
+        evidence=[],
+        version=1,
+        chain_n=0,
+        chain_hash=feed.GENESIS,
+    )
+
+
+def describe(candidate: Candidate, coded: Classified) -> str:
+    """问题描述, as a collector would write it."""
+    parts = [f"无人机巡查发现疑似{coded.name}"]
+    if candidate.area_m2:
+        parts.append(f"面积约{candidate.area_m2:.0f}平方米")
+    if candidate.height_change_m is not None and abs(candidate.height_change_m) >= 0.5:
+        parts.append(f"较上期高度变化约{candidate.height_change_m:+.1f}米")
+    if candidate.excess_m2:
+        parts.append(f"超出许可范围约{candidate.excess_m2:.0f}平方米")
+    return "，".join(parts) + "。"
+
+
+def form(case: Case) -> dict[str, Any]:
+    """The case form, as lists, the feed and the dossier carry it."""
+    return {
+        "id": str(case.id),
+        "number": case.number,
+        "candidate_id": case.candidate_id,
+        "site_id": str(case.site_id) if case.site_id else None,
+        "patrol_id": case.patrol_id,
+        "state": case.state,
+        "state_name": STATES.get(case.state, case.state),
+        "family": case.family,
+        "family_name": FAMILY_NAMES.get(case.family, case.family),
+        "label": case.label,
+        "code_set": case.code_set,
+        "code": case.code,
+        "condition": case.condition,
+        "lon": case.lon,
+        "lat": case.lat,
+        "geometry": as_geojson(case.geom),
+        "cell": case.cell,
+        "district": case.district,
+        "street": case.street,
+        "community": case.community,
+        "address": case.address,
+        "description": case.description,
+        "area_m2": case.area_m2,
+        "height_change_m": case.height_change_m,
+        "probability": case.probability,
+        "model": case.model,
+        "reviewer": case.reviewer,
+        "seen_at": iso(case.seen_at),
+        "filed_at": iso(case.filed_at),
+        "deadline_at": iso(case.deadline_at),
+        "platform_no": case.platform_no,
+        "platform_at": iso(case.platform_at),
+        "platform_reason": case.platform_reason,
+        "evidence": case.evidence,
+        "version": case.version,
+    }
+
+
+def labels(case: Case) -> feed.Labels:
+    """What the feed is filtered by."""
+    return feed.Labels(case.family, case.district, case.code)
+
+
+def record(session: Session, case: Case, kind: str, actor: str, data: dict[str, Any]) -> None:
+    """One event on the case's own chain."""
+    feed.append(session, case, type=kind, subject=str(case.id), actor=actor, data=data, labels=labels(case))
+
+
+def get(session: Session, case_id: UUID, districts: tuple[str, ...] = (), *, lock: bool = False) -> Case:
+    """One case within the reader's districts.
+
+    Raises:
+        NotFoundError: None such, or outside.
+    """
+    query = select(Case).where(Case.id == case_id)
+    case = session.scalar(query.with_for_update() if lock else query)
+    if case is None or (districts and case.district not in districts):
+        raise NotFoundError(f"no case {case_id}")
+    return case
+
+
+@dataclass(frozen=True)
+class WriteBack:
+    """What the platform says of a case."""
+
+    state: str
+    platform_no: str | None = None
+    reason: str | None = None
+    at: datetime | None = None
+    operator: str | None = None
+
+
+def write_back(session: Session, case: Case, said: WriteBack, actor: str) -> bool:
+    """Takes the platform's status; False when it is what we hold already (their retry).
+
+    Raises:
+        InvalidError: No such state, or 不予受理 and 回退 without a reason.
+        ConflictError: The case has ended.
+    """
+    if said.state not in STATES or not may_follow("filed", said.state):
+        raise InvalidError(f"state {said.state[:40]!r} is not the platform's to write: see GET /api/v1/codes/states")
+    if said.state in ("refused", "returned", "voided") and not (said.reason or "").strip():
+        raise InvalidError(f"{STATES[said.state]} needs a reason: it goes back to the reviewer")
+    if case.state == said.state and case.platform_no == (said.platform_no or case.platform_no):
+        if (said.reason or case.platform_reason) == case.platform_reason:
+            return False
+    elif not may_follow(case.state, said.state):
+        raise ConflictError(
+            f"case {case.number} is {STATES[case.state]}; {STATES[said.state]} cannot follow", state=case.state
+        )
+    before = case.state
+    move(session, case, said.state)
+    case.platform_no = said.platform_no or case.platform_no
+    case.platform_reason = said.reason or None
+    case.platform_at = said.at or utcnow()
+    data = {
+        "number": case.number,
+        "before": before,
+        "state": case.state,
+        "platform_no": case.platform_no,
+        "reason": said.reason,
+        "operator": said.operator,
+        "at": iso(case.platform_at),
+    }
+    record(session, case, "case.platform", actor, data)
+    if case.state in ENDED:
+        _release_site(session, case)
+    return True
+
+
+def move(session: Session, case: Case, state: str) -> None:
+    """Changes the state and the rollup with it."""
+    if state != case.state:
+        # Ascending order of states, so that two movers lock the rollup's rows in the same order.
+        for key, by in sorted([(case.state, -1), (state, +1)]):
+            count(session, case, key, by)
+        case.state = state
+    case.version += 1
+
+
+def _release_site(session: Session, case: Case) -> None:
+    """An ended case no longer answers for its site: the next sighting is looked at again."""
+    site = session.scalar(select(Site).where(Site.case_id == case.id).with_for_update())
+    if site is not None:
+        site.case_id = None
+
+
+def add_evidence(session: Session, case: Case, actor: str, item: dict[str, Any], kind: str = "case.evidence") -> None:
+    """New evidence for a case: before 立案 it joins the form, after it is 补充附件."""
+    from api.cases.states import REGISTERED
+
+    entry = {**item, "as": "attachment" if case.state in REGISTERED else "form", "at": iso(utcnow())}
+    case.evidence = [*case.evidence, entry]
+    case.version += 1
+    record(session, case, kind, actor, {"number": case.number, "state": case.state, **entry})
+
+
+def withdraw(session: Session, case: Case, actor: str, reason: str) -> None:
+    """Takes a case back before the platform has taken it up.
+
+    Raises:
+        ConflictError: The platform has.
+    """
+    if case.state not in WITHDRAWABLE:
+        raise ConflictError(
+            f"case {case.number} is {STATES[case.state]}: the platform has taken it up; ask it to void the case",
+            state=case.state,
+        )
+    move(session, case, "withdrawn")
+    record(session, case, "case.withdrawn", actor, {"number": case.number, "reason": reason})
+    _release_site(session, case)

@@ -1,0 +1,1 @@
+"""Review: lease, accept, reject, another look, undo."""

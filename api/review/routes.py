@@ -1,0 +1,149 @@
+"""Review over HTTP: lease, decide, undo, release, and the address that an accepted one still lacks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.candidates.routes import CandidateOut, Number, PatrolId, candidate_out
+from api.cases.service import form
+from api.context import Here, Reviewer, problems
+from api.errors import InvalidError
+from api.review import service
+
+router = APIRouter(prefix="/api/v1", tags=["review"], responses=problems(401, 403, 422))
+
+
+class LeaseIn(BaseModel):
+    """How many to lease, and of what."""
+
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+    family: Annotated[str, Field(pattern="^(construction|sanitation)$")] | None = None
+    patrol_id: PatrolId | None = None
+    state: Annotated[str, Field(pattern="^(pending|second|on_site)$")] | None = None
+
+
+class LeaseOut(BaseModel):
+    """Candidates that are this reviewer's alone until `lease_until`."""
+
+    items: list[CandidateOut]
+
+
+class ReviewIn(BaseModel):
+    """A decision. `verified` is the collector's word on one that waits `on_site`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"decision": "accept", "address": "北园路与通达路交汇处东北侧"},
+                {"decision": "reject", "reason": "not_a_problem", "note": "彩钢瓦旧屋顶"},
+                {"decision": "look"},
+            ]
+        }
+    )
+
+    decision: service.Decision
+    reason: service.Reason | None = None
+    note: Annotated[str, Field(max_length=500)] | None = None
+    address: Annotated[str, Field(max_length=256)] | None = None
+    description: Annotated[str, Field(max_length=500)] | None = None
+    code: Annotated[str, Field(pattern=r"^\d{4,8}$")] | None = None
+    condition: Annotated[str, Field(max_length=16)] | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    scripted: bool = False
+
+
+class ReviewOut(BaseModel):
+    """The candidate after the decision; the case when it was filed; what filing still waits for."""
+
+    candidate: CandidateOut
+    case: dict[str, Any] | None
+    waits_for: str | None
+
+
+@router.post("/review/lease", response_model=LeaseOut)
+def lease(here: Here, actor: Reviewer, body: LeaseIn | None = None) -> JSONResponse:
+    """Leases the next candidates, oldest first; what one holds already comes again."""
+    wanted = body or LeaseIn()
+    with here.database.write() as session:
+        rows = service.lease(
+            session,
+            here.settings,
+            actor,
+            wanted.limit,
+            family=wanted.family,
+            patrol_id=wanted.patrol_id,
+            state=wanted.state,
+        )
+        return JSONResponse({"items": [candidate_out(row) for row in rows]})
+
+
+@router.post("/candidates/{patrol_id}/{n}/review", response_model=ReviewOut, responses=problems(404, 409, 412))
+def review(
+    patrol_id: PatrolId,
+    n: Number,
+    body: ReviewIn,
+    here: Here,
+    actor: Reviewer,
+    if_match: Annotated[str | None, Header(max_length=40)] = None,
+) -> JSONResponse:
+    """Accepts, rejects with a reason, or asks for another look. An accepted one is filed when its form is complete."""
+    verdict = service.Verdict(**body.model_dump(exclude={"version"}), version=_version(if_match) or body.version)
+    with here.database.write() as session:
+        row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        case = service.decide(session, here.settings, row, verdict, actor)
+        waits = None
+        if row.state == "accepted" and case is None:
+            waits = "address" if not row.address and not verdict.address else "cell"
+        return JSONResponse({"candidate": candidate_out(row), "case": form(case) if case else None, "waits_for": waits})
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None:
+        return None
+    bare = if_match.strip().strip('"')
+    if not bare.isdecimal() or len(bare) > 9:
+        raise InvalidError("If-Match should be the ETag of the candidate")
+    return int(bare)
+
+
+@router.post("/candidates/{patrol_id}/{n}/undo", response_model=CandidateOut, responses=problems(404, 409))
+def undo(patrol_id: PatrolId, n: Number, here: Here, actor: Reviewer) -> JSONResponse:
+    """Takes the decision back; a filed case is withdrawn unless the platform has taken it up."""
+    with here.database.write() as session:
+        row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        service.undo(session, row, actor)
+        return JSONResponse(candidate_out(row))
+
+
+@router.post("/candidates/{patrol_id}/{n}/release", response_model=CandidateOut, responses=problems(404))
+def release(patrol_id: PatrolId, n: Number, here: Here, actor: Reviewer) -> JSONResponse:
+    """Gives a lease back."""
+    with here.database.write() as session:
+        row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        service.release(session, row, actor)
+        return JSONResponse(candidate_out(row))
+
+
+class FileIn(BaseModel):
+    """What the form still lacks."""
+
+    address: Annotated[str, Field(min_length=1, max_length=256)]
+    description: Annotated[str, Field(max_length=500)] | None = None
+    code: Annotated[str, Field(pattern=r"^\d{4,8}$")] | None = None
+    condition: Annotated[str, Field(max_length=16)] | None = None
+
+
+@router.post(
+    "/candidates/{patrol_id}/{n}/file", status_code=201, response_model=ReviewOut, responses=problems(404, 409)
+)
+def file(patrol_id: PatrolId, n: Number, body: FileIn, here: Here, actor: Reviewer) -> JSONResponse:
+    """Files an accepted candidate that lacked its address."""
+    verdict = service.Verdict("accept", **body.model_dump())
+    with here.database.write() as session:
+        row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        case = service.file_later(session, here.settings, row, verdict, actor)
+        return JSONResponse({"candidate": candidate_out(row), "case": form(case), "waits_for": None}, status_code=201)

@@ -1,0 +1,85 @@
+"""Pictures over HTTP: tiles and crops; access is checked, results are cached."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+from pydantic import Field
+
+from api.candidates.routes import Number, PatrolId
+from api.context import CaseReader, Here, Staff, problems
+from api.errors import NotFoundError
+from api.patrols import service as patrols
+from api.review.service import get
+from api.tiles import crops, render
+from api.tiles.files import stamp
+
+router = APIRouter(prefix="/api/v1", tags=["pictures"], responses=problems(401, 403, 404, 422))
+Layer = Literal["after", "before"]
+_HEADERS = {"Cache-Control": "private, max-age=3600"}
+_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+
+
+@router.get("/patrols/{patrol_id}/tiles/{z}/{x}/{y}.png", response_class=Response, responses=_PNG)
+def tile(
+    patrol_id: Annotated[str, Field(max_length=64)],
+    z: Annotated[int, Path(ge=0, le=24)],
+    x: Annotated[int, Path(ge=0, lt=2**24)],
+    y: Annotated[int, Path(ge=0, lt=2**24)],
+    here: Here,
+    actor: Staff,
+    layer: Annotated[Layer, Query(description="after: this patrol's mosaic; before: its baseline")] = "after",
+) -> Response:
+    """A 256-pixel Web Mercator tile of the patrol's mosaic, or of its baseline at the same address."""
+    mosaic = _mosaic(here, patrol_id, layer)
+    data = here.pictures.get(f"tile:{stamp(mosaic)}:{z}/{x}/{y}", lambda: render.tile_png(mosaic, z, x, y))
+    return Response(data, media_type="image/png", headers=_HEADERS)
+
+
+def _mosaic(here: Here, patrol_id: str, layer: Layer) -> FilePath:
+    with here.database.read() as session:
+        patrol = patrols.get_patrol(session, patrol_id)
+    path = patrols.path_of(patrol, "mosaic" if layer == "after" else "baseline")
+    if path is None:
+        what = "mosaic yet" if layer == "after" else "baseline"
+        raise NotFoundError(f"patrol {patrol_id} has no {what}")
+    return path
+
+
+@router.get("/candidates/{patrol_id}/{n}/images/{name}.jpg", response_class=Response, responses=_JPEG)
+def image(
+    patrol_id: PatrolId,
+    n: Number,
+    name: Annotated[str, Path(pattern=r"^(after|before|frame-[1-9]\d?)$")],
+    here: Here,
+    actor: CaseReader,
+    mark: Annotated[bool, Query(description="draw the outline")] = True,
+) -> Response:
+    """The candidate's ground before or after (the same window of both), or its k-th best photograph around it."""
+    with here.database.read() as session:
+        candidate = get(session, f"{patrol_id}/{n}", actor.districts)
+        patrol = patrols.get_patrol(session, candidate.patrol_id)
+        photo, box = None, None
+        if name.startswith("frame-"):
+            k = int(name.removeprefix("frame-")) - 1
+            if k >= len(candidate.frames):
+                raise NotFoundError(f"candidate {candidate.id} has {len(candidate.frames)} photographs")
+            frame = candidate.frames[k]
+            box = tuple(float(value) for value in frame["bbox_px"])
+            photo = patrols.find_frame(session, here.settings, patrol, frame["id"], frame.get("file", ""))
+            if photo is None:
+                raise NotFoundError(f"photograph {frame.get('file') or frame['id'][:12]} is not on this machine")
+    if photo is not None and box is not None:
+        corners = (box[0], box[1], box[2], box[3])
+        key = f"frame:{stamp(photo)}:{corners}:{mark}"
+        data = here.pictures.get(key, lambda: crops.frame_jpeg(photo, corners, mark=mark))
+    else:
+        mosaic = _mosaic(here, patrol.id, "after" if name == "after" else "before")
+        like = patrols.path_of(patrol, "mosaic")
+        key = f"chip:{stamp(mosaic)}:{like}:{candidate.content_sha256.hex()}:{mark}"
+        data = here.pictures.get(key, lambda: crops.chip_jpeg(mosaic, candidate.geom, like=like, outline=mark))
+    return Response(data, media_type="image/jpeg", headers=_HEADERS)
