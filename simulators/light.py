@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from simulators.raster import Bytes, Floats, Grid, Noise, Tile
 from simulators.sun import Sun, sunlit
 
 OWNER_RES_M = 0.25
+
+Part = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -66,26 +70,93 @@ def _array(folder: Path | None, name: str, shape: tuple[int, ...], kind: type) -
 
 
 def render(
-    scene: Scene, grid: Grid, sun: Sun, origin: tuple[float, float], folder: Path | None = None, seed: int = 0
+    scene: Scene,
+    grid: Grid,
+    sun: Sun,
+    origin: tuple[float, float],
+    folder: Path | None = None,
+    processes: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Ortho:
-    """Paints, casts shadows and lights a whole raster, block by block."""
+    """Paints, casts shadows and lights a whole raster, block by block; blocks over processes where in a folder."""
     shape = (grid.rows, grid.cols)
+    thin = max(1, round(OWNER_RES_M / grid.gsd_m))
     rgb: Bytes = _array(folder, "rgb", (*shape, 3), np.uint8)
     dsm: Floats = _array(folder, "dsm", shape, np.float32)
     surface: Bytes = _array(folder, "surface", shape, np.uint8)
-    thin = max(1, round(OWNER_RES_M / grid.gsd_m))
     owner = _array(folder, "owner", (-(-grid.rows // thin), -(-grid.cols // thin)), np.uint16)
-    for row0, row1, col0, col1 in blocks(grid):
-        tile = scene.paint(grid.sub(row0, row1, col0, col1))
-        part = np.s_[row0:row1, col0:col1]
-        rgb[part], dsm[part], surface[part] = tile.rgb, tile.height, tile.surface
-        _thin_owner(owner, tile, row0, col0, thin)
-    lit = sunlit_by_strips(dsm, grid.gsd_m, sun)
-    for row0, row1, col0, col1 in blocks(grid):
-        part = np.s_[row0:row1, col0:col1]
-        rgb[part] = shaded(rgb[part], _with_border(dsm, row0, row1, col0, col1), lit[part], grid.gsd_m, sun)
+    lit: Bytes = _array(folder, "lit", shape, np.uint8)
+    work = _Work(scene, grid, sun, thin, rgb, dsm, surface, owner, lit)
+    parts = list(blocks(grid))
+    done = 0
+    with _runner(work, folder, processes) as run:
+        for step in ("paint", "light"):
+            if step == "light":
+                work.lit[:] = sunlit_by_strips(dsm, grid.gsd_m, sun)
+            for _ in run(step, parts):
+                done += 1
+                if progress:
+                    progress(done, 2 * len(parts), "ground")
     transform = Affine(grid.gsd_m, 0, origin[0] + grid.x0, 0, -grid.gsd_m, origin[1] + grid.y_top)
     return Ortho(rgb, dsm, surface, owner, grid.gsd_m * thin, transform, grid)
+
+
+@dataclass
+class _Work:
+    """Rasters being made; both steps write their own block only."""
+
+    scene: Scene
+    grid: Grid
+    sun: Sun
+    thin: int
+    rgb: Bytes
+    dsm: Floats
+    surface: Bytes
+    owner: NDArray[np.uint16]
+    lit: Bytes
+
+    def paint(self, part: Part) -> None:
+        row0, row1, col0, col1 = part
+        tile = self.scene.paint(self.grid.sub(row0, row1, col0, col1))
+        here = np.s_[row0:row1, col0:col1]
+        self.rgb[here], self.dsm[here], self.surface[here] = tile.rgb, tile.height, tile.surface
+        _thin_owner(self.owner, tile, row0, col0, self.thin)
+
+    def light(self, part: Part) -> None:
+        row0, row1, col0, col1 = part
+        here = np.s_[row0:row1, col0:col1]
+        heights = _with_border(self.dsm, row0, row1, col0, col1)
+        self.rgb[here] = shaded(self.rgb[here], heights, self.lit[here], self.grid.gsd_m, self.sun)
+
+
+_work: _Work | None = None
+
+
+def _open_work(scene: Scene, grid: Grid, sun: Sun, thin: int, folder: Path) -> None:
+    global _work
+    cv2.setNumThreads(1)
+    names = ("rgb", "dsm", "surface", "owner", "lit")
+    _work = _Work(scene, grid, sun, thin, *(np.load(folder / f"{name}.npy", mmap_mode="r+") for name in names))
+
+
+def _do(job: tuple[str, Part]) -> None:
+    assert _work is not None
+    getattr(_work, job[0])(job[1])
+
+
+Runner = Callable[[str, list[Part]], Iterable[None]]
+
+
+@contextmanager
+def _runner(work: _Work, folder: Path | None, processes: int) -> Iterator[Runner]:
+    """Runs a step over blocks, here or in worker processes that map the same files."""
+    if folder is None or processes <= 1:
+        yield lambda step, parts: (getattr(work, step)(part) for part in parts)
+        return
+    arguments = (work.scene, work.grid, work.sun, work.thin, folder)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_open_work, initargs=arguments) as pool:
+        yield lambda step, parts: pool.map(_do, [(step, part) for part in parts], chunksize=4)
 
 
 def _thin_owner(owner: NDArray[np.uint16], tile: Tile, row0: int, col0: int, thin: int) -> None:
@@ -150,8 +221,3 @@ def _tone() -> Bytes:
 
 
 TONE = _tone()
-
-
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for memory-mapped rasters that goes with its owner."""
-    return tempfile.TemporaryDirectory(prefix="yunxun-ground-")

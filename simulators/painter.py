@@ -82,15 +82,17 @@ class Scene:
             grid, np.clip(canvas.rgb, 0, 255).astype(np.uint8), canvas.height, canvas.surface, canvas.owner, terrain
         )
 
-    def walls(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Tables over `Tile.owner` (0 is none): facade colour (n, 3), azimuth and storey height (n, 2)."""
+    def walls(self) -> tuple[Floats, dict[int, tuple[float, float, float, float, float, float]]]:
+        """Facades by `Tile.owner`: colours (n, 3); x, y, length, width, azimuth and storey height of each body."""
         colours = np.zeros((len(self._stack) + 1, 3), np.float32)
-        frames = np.zeros((len(self._stack) + 1, 2), np.float32)
+        bodies = {}
         for k, (thing, _) in enumerate(self._stack, start=1):
             if isinstance(thing, Building):
-                colours[k] = thing.wall_rgb if thing.use != "container" else thing.rgb
-                frames[k] = thing.azimuth_deg, 3.0 if thing.use in ("house", "flats") else 0.0
-        return colours, frames
+                plain = thing.use == "container"
+                colours[k] = thing.rgb if plain else thing.wall_rgb
+                storey = 3.0 if thing.use in ("house", "flats") else 0.0
+                bodies[k] = (thing.x, thing.y, thing.length_m, thing.width_m, thing.azimuth_deg, storey)
+        return colours, bodies
 
 
 def _empty(thing: Thing) -> bool:

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pyproj import CRS, Transformer
@@ -141,15 +143,27 @@ class TownDay:
     season: Season
     scene: Scene = field(repr=False)
     changes: tuple[Change, ...] = ()
+    grounds: dict[float, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def margin_m(self) -> float:
+        """Country around the town."""
+        return MARGIN_M
 
     def grid(self, gsd_m: float, margin_m: float = MARGIN_M) -> Grid:
         """The raster over the town and `margin_m` around it."""
         west, north = -self.town.size_m[0] / 2 - margin_m, self.town.size_m[1] / 2 + margin_m
         return Grid(west, north, gsd_m, math.ceil(-2 * west / gsd_m), math.ceil(2 * north / gsd_m))
 
-    def render_ortho(self, gsd_m: float, *, margin_m: float = 0.0, folder: Path | None = None) -> Ortho:
-        """Orthophoto, surface heights and classes at once; into memory-mapped files where a `folder` is given."""
-        return render(self.scene, self.grid(gsd_m, margin_m), self.sun, self.town.origin, folder, seed=self.k)
+    def render_ortho(
+        self, gsd_m: float, *, margin_m: float = 0.0, folder: Path | None = None, processes: int = 1,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> Ortho:  # fmt: skip
+        """Orthophoto, surface heights and classes at once; into memory-mapped files where a `folder` is given.
+
+        More than one process needs a folder.
+        """
+        return render(self.scene, self.grid(gsd_m, margin_m), self.sun, self.town.origin, folder, processes, progress)
 
     def write_truth(self, path: Path) -> None:
         """`truth.write_truth`."""

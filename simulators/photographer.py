@@ -1,0 +1,118 @@
+"""Develops a card of exposures into JPEG files: pixels show the true place, EXIF and XMP the reported one."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from missions.camera import Camera
+from simulators.errors import SimulatorError
+from simulators.exif import with_metadata
+from simulators.exposure import Exposure
+from simulators.files import replacing
+from simulators.frame import Darkroom, Optics
+from simulators.ground import Ground, TownGround
+from simulators.town import TownDay
+
+Progress = Callable[[int, int, str], None]
+
+# Ground pixels per photograph pixel: finer ground keeps roofs' edges crisp, and costs its square in painting.
+GROUND_SHARE = 0.9
+_room: Darkroom | None = None
+
+
+def photograph(
+    exposures: Sequence[Exposure],
+    ground: Ground | TownDay,
+    camera: Camera,
+    out_dir: Path,
+    *,
+    seed: int = 0,
+    processes: int = 2,
+    quality: int = 92,
+    optics: Optics | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Renders every exposure to `out_dir/<file>`.
+
+    Args:
+        exposures: From the vehicle; `file` names the photograph.
+        ground: A town's day (painted on the first call, kept with the day) or any `Ground`.
+        camera: Size and focal length.
+        out_dir: Made if need be.
+        seed: Of exposure drift and sensor noise.
+        processes: Worker processes; 1 renders in this one.
+        quality: JPEG quality.
+        optics: Lens and sensor; a DJI-like camera when None.
+        progress: Called with (done, total, what).
+
+    Returns:
+        The files, in the order of `exposures`.
+
+    Raises:
+        SimulatorError: Two exposures share a name, or one lies below the ground.
+    """
+    names = [exposure.file for exposure in exposures]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SimulatorError(f"two exposures are named {twice}: one folder holds one card; give each card a folder")
+    if not exposures:
+        return []
+    out_dir.mkdir(parents=True, exist_ok=True)
+    if isinstance(ground, TownDay):
+        ground = ground_for(ground, camera, exposures, processes, progress)
+    arguments = (ground, camera, optics or Optics.like_dji(), seed)
+    total, done = len(exposures), 0
+    jobs = [(exposure, out_dir / exposure.file, quality) for exposure in exposures]
+    if processes <= 1:
+        room = Darkroom(*arguments)
+        for job in jobs:
+            _develop(room, *job)
+            done += 1
+            if progress:
+                progress(done, total, "photographs")
+        return [job[1] for job in jobs]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_open_room, initargs=arguments) as pool:
+        for _ in pool.map(_develop_here, jobs, chunksize=4):
+            done += 1
+            if progress:
+                progress(done, total, "photographs")
+    return [job[1] for job in jobs]
+
+
+def ground_for(
+    day: TownDay, camera: Camera, exposures: Sequence[Exposure], processes: int = 1, progress: Progress | None = None
+) -> Ground:
+    """The day's ground at the resolution that these photographs need; painted once and kept with the day."""
+    heights = [e.true_alt_amsl_m - day.town.base_alt_amsl_m for e in exposures]
+    finest = camera.gsd_at_m(max(5.0, float(np.percentile(heights, 10))))
+    gsd_m = max(0.02, round(finest * GROUND_SHARE, 3))
+    return TownGround.of(day, gsd_m, processes=processes, progress=progress)
+
+
+def _open_room(ground: Ground, camera: Camera, optics: Optics, seed: int) -> None:
+    global _room
+    cv2.setNumThreads(1)
+    _room = Darkroom(ground, camera, optics, seed)
+
+
+def _develop_here(job: tuple[Exposure, Path, int]) -> None:
+    assert _room is not None
+    _develop(_room, *job)
+
+
+def _develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> None:
+    image = room.develop(exposure)
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise SimulatorError(
+            f"could not encode {path.name} ({image.shape[1]} × {image.shape[0]}): is the disk or memory full?"
+        )
+    with replacing(path) as temporary:
+        temporary.write_bytes(with_metadata(data.tobytes(), exposure, room.camera))

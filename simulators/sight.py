@@ -1,0 +1,129 @@
+"""What a pinhole above a height field sees: the first surface along every ray.
+
+Seen from the point below the camera, all rays run outwards. Along one azimuth a surface point at distance r and height
+h appears at distance a(r) = r Hc / (Hc - h) on the datum plane, and the ray to datum distance q meets the first r
+with a(r) >= q. So one running maximum of a over r, inverted, solves occlusion exactly; no marching.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.raster import Floats
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Azimuths and distances (in ground pixels) that a photograph's rays span."""
+
+    first_rad: float
+    step_rad: float
+    count: int
+    nearest_px: float
+    step_px: float
+    reach: int
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Solution over a fan: `share` (reach, count) is hit distance over datum distance; `wall` marks vertical hits."""
+
+    fan: Fan
+    share: Floats
+    wall: NDArray[np.uint8]
+
+    def at(self, u: Floats, v: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+        """Share and wall flag for datum points (u, v) in ground pixels from the camera's foot."""
+        fan = self.fan
+        distance, angle = cv2.cartToPolar(u, v)
+        angle -= np.float32(fan.first_rad)
+        np.mod(angle, np.float32(2 * math.pi), out=angle)
+        angle *= np.float32(1 / fan.step_rad)
+        distance -= np.float32(fan.nearest_px)
+        distance *= np.float32(1 / fan.step_px)
+        np.clip(angle, 0, fan.count - 1, out=angle)
+        np.clip(distance, 0, fan.reach - 1, out=distance)
+        share = cv2.remap(self.share, angle, distance, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        wall = cv2.remap(self.wall, angle, distance, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        return share, wall
+
+
+def fan_of(u: Floats, v: Floats, frame_gsd_px: float, step_px: float = 1.25) -> Fan:
+    """The fan that covers datum points (u, v), fine enough for a photograph of `frame_gsd_px` ground pixels a pixel."""
+    distance = np.hypot(u, v)
+    far, near = float(distance.max()) + 2, float(distance.min())
+    over_foot = u.min() < 0 < u.max() and v.min() < 0 < v.max() and near < 0.3 * far
+    if over_foot:
+        first, span, near = -math.pi, 2 * math.pi, 0.0
+    else:
+        middle = math.atan2(float(v.mean()), float(u.mean()))
+        turned = np.angle(np.exp(1j * (np.arctan2(v, u) - middle)))
+        first, span = middle + float(turned.min()) - 0.01, float(turned.max() - turned.min()) + 0.02
+        # Tall things stand in front of what is seen: start nearer to the foot.
+        near = near * 0.55
+    step = frame_gsd_px * step_px
+    count = int(min(6000, max(64, span / (1.6 * step / far)))) + 2
+    reach = int(min(4000, max(64, (far - near) / step))) + 2
+    return Fan(first, span / (count - 2), count, near, (far - near) / (reach - 2), reach)
+
+
+def look(heights: Floats, foot_col: float, foot_row: float, camera_m: float, fan: Fan) -> Sight:
+    """Solves what is seen.
+
+    Args:
+        heights: Surface above the datum plane, m, on ground pixels (rows, cols).
+        foot_col, foot_row: The point below the camera, in pixels of `heights` (corner origin).
+        camera_m: Height of the camera above the datum plane.
+        fan: From `fan_of`; azimuths count from the columns' axis towards falling rows.
+    """
+    angles = fan.first_rad + fan.step_rad * np.arange(fan.count)
+    radii = (fan.nearest_px + fan.step_px * np.arange(fan.reach)).astype(np.float32)
+    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    cols = radii[:, None] * cos[None, :]
+    cols += np.float32(foot_col - 0.5)
+    rows = radii[:, None] * -sin[None, :]
+    rows += np.float32(foot_row - 0.5)
+    tall = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    np.subtract(np.float32(camera_m), tall, out=tall)
+    np.maximum(tall, 0.5, out=tall)
+    apparent = np.divide((radii * np.float32(camera_m))[:, None], tall, out=tall)
+    np.maximum.accumulate(apparent, axis=0, out=apparent)
+    # In bins of the fan: sample r answers every datum distance in (apparent[r - 1], apparent[r]].
+    apparent -= np.float32(fan.nearest_px)
+    apparent *= np.float32(1 / fan.step_px)
+    start = np.empty((fan.reach, fan.count), np.int32)
+    start[0] = 0
+    np.floor(apparent[:-1], out=cols[1:])
+    np.add(cols[1:], 1, out=start[1:], casting="unsafe")
+    np.clip(start, 0, fan.reach, out=start)
+    hit = np.zeros((fan.reach + 1, fan.count), np.int32)
+    start *= fan.count
+    start += np.arange(fan.count, dtype=np.int32)[None, :]
+    # Ascending r: the last writer of a bin is the sample that crosses it.
+    hit.ravel()[start.ravel()] = np.repeat(np.arange(fan.reach, dtype=np.int32), fan.count)
+    hit = hit[: fan.reach]
+    np.maximum.accumulate(hit, axis=0, out=hit)
+    wall = np.zeros((fan.reach, fan.count), np.uint8)
+    same = hit[2:] == hit[:-2]
+    wall[1:-1] = same
+    return Sight(fan, _share(hit, apparent, radii, fan), wall)
+
+
+def _share(hit: NDArray[np.int32], apparent: Floats, radii: Floats, fan: Fan) -> Floats:
+    """Hit distance over datum distance, the crossing interpolated between samples on smooth ground."""
+    bins = np.arange(fan.reach, dtype=np.float32)[:, None]
+    columns = np.arange(fan.count)[None, :]
+    upper = apparent[hit, columns]
+    lower = apparent[np.maximum(hit - 1, 0), columns]
+    gap = upper - lower
+    part = np.where((gap > 0) & (gap < 2.5), (upper - bins) / np.maximum(gap, 1e-3), 0.0)
+    distance = radii[hit] - np.clip(part, 0, 1) * np.float32(fan.step_px)
+    share: Floats = (distance / np.maximum(radii[:, None], 1e-3)).astype(np.float32)
+    if fan.nearest_px == 0:
+        share[0] = share[1]
+    return np.clip(share, 0, 1)
