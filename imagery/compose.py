@@ -1,0 +1,274 @@
+"""The mosaic itself: every photograph decoded once, warped only where it speaks, streamed in tiles into a real COG."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.shutil import copy as copy_raster
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+
+from imagery.colour import Tone
+from imagery.features import decode
+from imagery.files import Progress, appearing, quiet
+from imagery.scene import View
+from imagery.seams import FEATHER_CELLS, Grid, Labels
+from imagery.surface import HeightGrid
+
+TILE_PX = 512
+# The ground is smooth and so is a lens: coordinates are computed every 16 pixels and interpolated between
+# (0.01 px off on brighton_beach).
+MAP_STEP_PX = 16
+JPEG_QUALITY = 90
+
+Span = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What one photograph adds: a window of the mosaic, colours (h, w, 3) and weights (h, w)."""
+
+    top: int
+    left: int
+    rgb: NDArray[np.uint8]
+    weight: NDArray[np.float32]
+
+
+def compose(
+    path: Path,
+    scene: Sequence[View],
+    tones: Sequence[Tone],
+    surface: HeightGrid,
+    grid: Grid,
+    labels: Labels,
+    crs: str,
+    workers: int = 2,
+    progress: Progress = quiet,
+) -> None:
+    """Writes `mosaic.tif`: RGB with an internal mask, averaged overviews, laid out as COG.
+
+    Args:
+        path: Where to; appears whole or not at all.
+        scene: The views; `labels` numbers them.
+        tones: One a view.
+        surface: What they are laid on.
+        grid: The raster.
+        labels: Which view speaks where.
+        crs: Of the grid.
+        workers: Threads that decode and warp.
+        progress: Called once a frame.
+    """
+    spans = _spans(labels, len(scene), grid)
+    order = sorted(spans, key=lambda number: (spans[number][0] // TILE_PX, spans[number][2]))
+    if grid.width_px > grid.height_px:
+        order = sorted(spans, key=lambda number: (spans[number][2] // TILE_PX, spans[number][0]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder, appearing(path) as temporary:
+        raw = Path(folder) / "raw.tif"
+        with rasterio.open(raw, "w", **_profile(grid, crs)) as target:
+            mosaic = _Mosaic(target, grid, [spans[number] for number in order])
+            pieces = _pieces(order, scene, tones, surface, grid, labels, spans, workers)
+            for done, piece in enumerate(pieces, start=1):
+                mosaic.add(spans[order[done - 1]], piece)
+                progress(done, len(order), "mosaic")
+        _to_cog(raw, temporary, workers)
+
+
+def _profile(grid: Grid, crs: str) -> dict[str, object]:
+    return {
+        "driver": "GTiff",
+        "width": grid.width_px,
+        "height": grid.height_px,
+        "count": 4,
+        "dtype": "uint8",
+        "crs": crs,
+        "transform": from_origin(grid.left, grid.top, grid.gsd_m, grid.gsd_m),
+        "tiled": True,
+        "blockxsize": TILE_PX,
+        "blockysize": TILE_PX,
+        "interleave": "pixel",
+        "photometric": "RGB",
+        "alpha": "unspecified",
+        "bigtiff": "YES",
+        "sparse_ok": True,
+    }
+
+
+def _to_cog(raw: Path, path: Path, workers: int) -> None:
+    """Compresses the tiles and lays them out with overviews: the driver turns the alpha band into a mask."""
+    with rasterio.Env(GDAL_CACHEMAX=128, GDAL_NUM_THREADS=workers):
+        copy_raster(
+            raw,
+            path,
+            driver="COG",
+            compress="JPEG",
+            quality=JPEG_QUALITY,
+            overview_quality=85,
+            blocksize=TILE_PX,
+            resampling="AVERAGE",
+            overviews="IGNORE_EXISTING",
+            bigtiff="IF_SAFER",
+            num_threads=workers,
+        )
+
+
+def _spans(labels: Labels, count: int, grid: Grid) -> dict[int, Span]:
+    """Rows and columns (top, bottom, left, right) that each view contributes to, the feather included."""
+    from scipy.ndimage import find_objects
+
+    spans: dict[int, Span] = {}
+    reach = FEATHER_CELLS + 1
+    for number, found in enumerate(find_objects(labels.view + 1, max_label=count)):
+        if found is None:
+            continue
+        rows, columns = found
+        spans[number] = (
+            max(0, (rows.start - reach) * labels.cell_px),
+            min(grid.height_px, (rows.stop + reach) * labels.cell_px),
+            max(0, (columns.start - reach) * labels.cell_px),
+            min(grid.width_px, (columns.stop + reach) * labels.cell_px),
+        )
+    return spans
+
+
+def _pieces(
+    order: Sequence[int],
+    scene: Sequence[View],
+    tones: Sequence[Tone],
+    surface: HeightGrid,
+    grid: Grid,
+    labels: Labels,
+    spans: dict[int, Span],
+    workers: int,
+) -> Iterator[_Piece]:
+    """Warped pieces in order, a few ahead of need."""
+
+    def warp(number: int) -> _Piece:
+        return _warp(scene[number], tones[number], surface, grid, labels, number, spans[number])
+
+    waiting: deque[Future[_Piece]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for number in order:
+            waiting.append(pool.submit(warp, number))
+            if len(waiting) > workers + 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _warp(view: View, tone: Tone, surface: HeightGrid, grid: Grid, labels: Labels, number: int, span: Span) -> _Piece:
+    top, bottom, left, right = span
+    columns, rows = _source_map(view, surface, grid, span)
+    image = decode(view.path.read_bytes())
+    # Only the part that is looked at is handed to the warp: remap addresses at most 32767 pixels, and cache is short.
+    u0, v0 = max(0, int(np.nanmin(columns)) - 2), max(0, int(np.nanmin(rows)) - 2)
+    u1, v1 = int(np.nanmax(columns)) + 3, int(np.nanmax(rows)) + 3
+    part = image[v0:v1, u0:u1]
+    size = (right - left, bottom - top)
+    weight = _weights(labels, number, span)
+    if part.size == 0:
+        return _Piece(top, left, np.zeros((size[1], size[0], 3), np.uint8), np.zeros((size[1], size[0]), np.float32))
+    map_u, map_v = _fine(columns - u0, size), _fine(rows - v0, size)
+    warped = cv2.remap(part, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    inside = (map_u >= 0) & (map_v >= 0) & (map_u <= part.shape[1] - 1) & (map_v <= part.shape[0] - 1)
+    weight *= inside
+    return _Piece(top, left, tone.apply(warped[:, :, ::-1], map_u + u0, map_v + v0, view.lens), weight)
+
+
+def _source_map(
+    view: View, surface: HeightGrid, grid: Grid, span: Span
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Source pixels of the centres of coarse cells, one cell beyond the span on every side."""
+    top, bottom, left, right = span
+    x = grid.left + (left + (np.arange(-1, -(-(right - left) // MAP_STEP_PX) + 1) + 0.5) * MAP_STEP_PX) * grid.gsd_m
+    y = grid.top - (top + (np.arange(-1, -(-(bottom - top) // MAP_STEP_PX) + 1) + 0.5) * MAP_STEP_PX) * grid.gsd_m
+    x, y = np.meshgrid(x, y)
+    u, v = view.pixels(x, y, surface.at(x, y).astype(float))
+    limit = 4.0 * max(view.lens.width_px, view.lens.height_px)
+    u, v = np.nan_to_num(u, nan=-limit), np.nan_to_num(v, nan=-limit)
+    return np.clip(u, -limit, limit).astype(np.float32), np.clip(v, -limit, limit).astype(np.float32)
+
+
+def _fine(coarse: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Coarse cell centres to every pixel; the extra cell on every side is cut off again."""
+    whole = cv2.resize(coarse, None, fx=MAP_STEP_PX, fy=MAP_STEP_PX, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(whole[MAP_STEP_PX : MAP_STEP_PX + size[1], MAP_STEP_PX : MAP_STEP_PX + size[0]])
+
+
+def _weights(labels: Labels, number: int, span: Span) -> NDArray[np.float32]:
+    """How much the view speaks at every pixel: its cells, feathered; all views' feathers add up to one."""
+    top, bottom, left, right = span
+    cell = labels.cell_px
+    rows, columns = slice(top // cell, -(-bottom // cell)), slice(left // cell, -(-right // cell))
+    own = (labels.view[rows, columns] == number).astype(np.float32)
+    size = 2 * FEATHER_CELLS + 1
+    soft = cv2.blur(own, (size, size), borderType=cv2.BORDER_REPLICATE)
+    fine = cv2.resize(soft, None, fx=cell, fy=cell, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(
+        fine[top - rows.start * cell :, left - columns.start * cell :][: bottom - top, : right - left]
+    )
+
+
+class _Mosaic:
+    """Tiles that are being summed up; one is written and forgotten when its last photograph has come."""
+
+    def __init__(self, target: rasterio.io.DatasetWriter, grid: Grid, spans: Sequence[Span]) -> None:
+        target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+        self._target, self._grid = target, grid
+        self._open: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._left: dict[tuple[int, int], int] = {}
+        for span in spans:
+            for tile in self._tiles(span):
+                self._left[tile] = self._left.get(tile, 0) + 1
+
+    @staticmethod
+    def _tiles(span: Span) -> Iterator[tuple[int, int]]:
+        top, bottom, left, right = span
+        for row in range(top // TILE_PX, (bottom - 1) // TILE_PX + 1):
+            for column in range(left // TILE_PX, (right - 1) // TILE_PX + 1):
+                yield row, column
+
+    def add(self, span: Span, piece: _Piece) -> None:
+        """Adds a piece to its tiles and writes those that are complete."""
+        top, bottom, left, right = span
+        for row, column in self._tiles(span):
+            y0, y1 = max(top, row * TILE_PX), min(bottom, (row + 1) * TILE_PX)
+            x0, x1 = max(left, column * TILE_PX), min(right, (column + 1) * TILE_PX)
+            weight = piece.weight[y0 - top : y1 - top, x0 - left : x1 - left]
+            if weight.any():
+                total, mass = self._open.setdefault((row, column), self._blank())
+                inner = (
+                    slice(y0 - row * TILE_PX, y1 - row * TILE_PX),
+                    slice(x0 - column * TILE_PX, x1 - column * TILE_PX),
+                )
+                total[inner] += piece.rgb[y0 - top : y1 - top, x0 - left : x1 - left] * weight[:, :, None]
+                mass[inner] += weight
+            self._left[(row, column)] -= 1
+            if self._left[(row, column)] == 0 and (row, column) in self._open:
+                self._write(row, column, *self._open.pop((row, column)))
+
+    @staticmethod
+    def _blank() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.zeros((TILE_PX, TILE_PX, 3), np.float32), np.zeros((TILE_PX, TILE_PX), np.float32)
+
+    def _write(self, row: int, column: int, total: NDArray[np.float32], mass: NDArray[np.float32]) -> None:
+        height = min(TILE_PX, self._grid.height_px - row * TILE_PX)
+        width = min(TILE_PX, self._grid.width_px - column * TILE_PX)
+        valid = mass > 0.02
+        colour = total / np.maximum(mass, 1e-6)[:, :, None]
+        # 0 is kept for nothing: black in a photograph becomes 1.
+        block = np.zeros((4, TILE_PX, TILE_PX), np.uint8)
+        block[:3] = np.where(valid[None], np.clip(np.rint(colour), 1, 255).transpose(2, 0, 1), 0).astype(np.uint8)
+        block[3] = np.where(valid, 255, 0)
+        window = Window(column * TILE_PX, row * TILE_PX, width, height)
+        self._target.write(block[:, :height, :width], window=window)

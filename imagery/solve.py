@@ -1,0 +1,167 @@
+"""From an index to poses: pairs, matches, layout, ties, adjustment; frames that stay alone are placed and named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagery.adjust import adjust, judge
+from imagery.bundle import Knowledge, State
+from imagery.features import DescriptorStore
+from imagery.files import Progress, quiet
+from imagery.index import Index
+from imagery.layout import lay_out
+from imagery.matching import PairMatch, match_pairs
+from imagery.neighbours import connected, pairs_by_position, pairs_without_position
+from imagery.poses import FramePose, Lens, Placed, Poses
+from imagery.priors import Setting, first_state, layout_priors, set_up
+from imagery.tracks import Ties, build_ties, thin, withhold
+
+Floats = NDArray[np.float64]
+# A frame with fewer surviving ties than this is not called matched.
+MATCHED_TIES = 10
+# Observations a frame that enter the adjustment; more cost time and change poses by less than their error.
+TIES_PER_FRAME = 360
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Adjusted poses with what is needed to go on.
+
+    Attributes:
+        setting: Coordinate system, flights, lenses.
+        state: Poses, lenses, points, biases (metres from `setting.origin`).
+        know: Priors that were used.
+        ties: Surviving ties of `state.X`.
+        held: Withheld ties.
+        tie_rms_px: Of the withheld ties, or None.
+        placed: How each frame was placed.
+        matches: Verified pairs.
+        ground_z: Level of the ground, metres.
+    """
+
+    setting: Setting
+    state: State
+    know: Knowledge
+    ties: Ties
+    held: Ties
+    tie_rms_px: float | None
+    placed: tuple[Placed, ...]
+    matches: tuple[PairMatch, ...]
+    ground_z: float
+
+
+def solve(index: Index, store: DescriptorStore, workers: int = 2, progress: Progress = quiet) -> Solution:
+    """Finds all poses."""
+    photos, keypoints = index.photos, index.keypoints
+    setting = set_up(photos)
+    if setting.frame.is_local:
+        pairs = pairs_without_position(store, len(photos))
+    else:
+        pairs = pairs_by_position(setting.gps[:, :2], _diagonals(index))
+    matches = match_pairs(pairs, keypoints, store, workers, progress)
+    priors = layout_priors(photos, setting)
+    lens = setting.lens[setting.lens_of]
+    rays = [
+        np.column_stack([(points.xy - lens[n, 1:3]) / lens[n, 0], np.ones(len(points.xy))])
+        for n, points in enumerate(keypoints)
+    ]
+    layout = lay_out(priors, rays, keypoints, matches)
+    wrong = set(layout.disagrees)
+    matches = [match for match in matches if match.pair not in wrong]
+    fit, held = withhold(build_ties(matches, keypoints))
+    fit = thin(fit, TIES_PER_FRAME)
+    state, know = first_state(photos, setting, layout, fit.points)
+    ground_z = float(np.median(state.C[:, 2] - layout.height_m))
+    progress(0, 1, "adjustment")
+    adjusted = adjust(state, know, fit, ground_z)
+    level = float(np.median(adjusted.state.X[:, 2])) if len(adjusted.state.X) else ground_z
+    rms, _ = judge(adjusted.state, know, held, level)
+    placed = _placed(len(photos), adjusted.ties, matches)
+    state = _stand_alone(adjusted.state, placed, setting, level)
+    progress(1, 1, "adjustment")
+    return Solution(setting, state, know, adjusted.ties, held, rms, placed, tuple(matches), level)
+
+
+def _diagonals(index: Index) -> Floats | None:
+    """Expected footprint diagonals where every file tells its height above take-off; terrain may double them."""
+    sizes = []
+    for photo in index.photos:
+        if photo.height_rel_m is None or photo.height_rel_m < 5.0 or (photo.pitch_deg or -90.0) > -60.0:
+            return None
+        sizes.append(1.6 * photo.height_rel_m * np.hypot(photo.width_px, photo.height_px) / photo.focal_px)
+    return np.array(sizes)
+
+
+def _placed(frames: int, ties: Ties, matches: list[PairMatch]) -> tuple[Placed, ...]:
+    count = np.bincount(ties.frame, minlength=frames)
+    paired = {n for match in matches for n in match.pair}
+    result: list[Placed] = []
+    for number in range(frames):
+        result.append("matched" if count[number] >= MATCHED_TIES else "neighbour" if number in paired else "gps")
+    return tuple(result)
+
+
+def _stand_alone(state: State, placed: tuple[Placed, ...], setting: Setting, ground_z: float) -> State:
+    """Frames without ties hang at their GPS place less the flight's bias, looking down like their neighbours in time."""
+    alone = np.array([how != "matched" for how in placed])
+    if not alone.any() or alone.all():
+        return state
+    centre, rotation = state.C.copy(), state.R.copy()
+    height = float(np.median(state.C[~alone, 2] - ground_z))
+    for number in np.flatnonzero(alone):
+        place = setting.gps[number] - state.bias[setting.flight_of[number]]
+        mates = np.flatnonzero(~alone & (setting.flight_of == setting.flight_of[number]))
+        mates = mates if len(mates) else np.flatnonzero(~alone)
+        near = mates[np.argmin(np.abs(mates - number))]
+        if np.isfinite(place[:2]).all():
+            centre[number, :2] = place[:2]
+        centre[number, 2] = state.C[near, 2] if len(mates) else ground_z + height
+        if not np.isfinite(setting.gps[number, 2]):
+            rotation[number] = state.R[near]
+    return replace(state, C=centre, R=rotation)
+
+
+def to_poses(solution: Solution, index: Index) -> Poses:
+    """The contract's form."""
+    setting, state = solution.setting, solution.state
+    lenses = {}
+    for number, key in enumerate(setting.lens_keys):
+        f, cx, cy, k1, k2 = (float(value) for value in state.lens[number])
+        photo = index.photos[int(np.flatnonzero(setting.lens_of == number)[0])]
+        lenses[key] = Lens(fx=f, fy=f, cx=cx, cy=cy, k1=k1, k2=k2, width_px=photo.width_px, height_px=photo.height_px)
+    frames = []
+    for number, photo in enumerate(index.photos):
+        centre = state.C[number] + setting.origin
+        r = state.R[number]
+        frames.append(
+            FramePose(
+                id=photo.id,
+                file=photo.file,
+                sortie_id=photo.sortie_id,
+                time_utc=photo.time_utc,
+                lens=setting.lens_keys[int(setting.lens_of[number])],
+                R=tuple(tuple(float(value) for value in row) for row in r),  # type: ignore[arg-type]
+                C=(float(centre[0]), float(centre[1]), float(centre[2])),
+                sigma_m=_sigma_m(solution, number),
+                placed=solution.placed[number],
+            )
+        )
+    return Poses(crs=setting.frame.crs, height_reference=setting.height_reference, lenses=lenses, frames=tuple(frames))
+
+
+def _sigma_m(solution: Solution, number: int) -> float:
+    """Expected horizontal error: GPS of the flight averaged over its frames for matched ones, its own plus tilt else."""
+    setting = solution.setting
+    flight = setting.flight_of[number]
+    own = (setting.flight_of == flight) & np.isfinite(setting.gps[:, 0])
+    if not own.any():
+        return 1e3
+    residual = (solution.state.C + solution.state.bias[setting.flight_of] - setting.gps)[own, :2]
+    scatter = max(float(np.sqrt(np.mean(residual**2))), float(setting.gps_sigma[own, 0].min()))
+    if solution.placed[number] == "matched":
+        return float(np.hypot(scatter / np.sqrt(own.sum()), setting.bias_sigma[flight, 0] / 2.0))
+    height = float(solution.state.C[number, 2] - solution.ground_z)
+    return float(np.hypot(scatter, np.hypot(setting.bias_sigma[flight, 0] / 2.0, 0.05 * height)))

@@ -1,0 +1,173 @@
+"""The stage: a folder of photographs in; one true orthomosaic, poses, heights and an honest report out."""
+
+from __future__ import annotations
+
+import os
+import resource
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from imagery.colour import even_out
+from imagery.compose import compose
+from imagery.errors import ImageryError
+from imagery.features import DescriptorStore
+from imagery.files import Progress, quiet, write_text
+from imagery.index import Index, read_index
+from imagery.poses import Poses
+from imagery.report import CameraPlace, MosaicReport
+from imagery.scene import View, ground_points, native_gsd_m, union_bounds, views
+from imagery.seams import grid_over, label
+from imagery.solve import Solution, solve, to_poses
+from imagery.surface import HeightGrid, ground_from_points
+
+# The coarse ground has a node per this share of a footprint: wider than a house, finer than a hill.
+GROUND_NODES_A_FOOTPRINT = 14
+# Beyond this a mosaic is a mistake (a wrong position, a wrong height), not a map.
+MAX_PIXELS = 40_000_000_000
+
+
+@dataclass(frozen=True)
+class StitchOptions:
+    """What may be chosen.
+
+    Attributes:
+        gcp: Ground control, as OpenDroneMap's `gcp_list.txt`.
+        check: Control of the same form that is only compared, never used.
+        baseline: An earlier `mosaic.tif` to register onto; its `poses.json` and `dsm.tif` are used where they lie beside.
+        captures: Capture logs, MRK or position CSV; those beside the frames are found as well.
+        tz: Zone of EXIF times without offset.
+        processes: Worker threads.
+        gsd_m: Pixel size of the mosaic; the photographs' own by default.
+        dense: Whether `dsm.tif` is dense (buildings) or the coarse ground.
+    """
+
+    gcp: Path | None = None
+    check: Path | None = None
+    baseline: Path | None = None
+    captures: tuple[Path, ...] = field(default=())
+    tz: str = "Asia/Shanghai"
+    processes: int = 2
+    gsd_m: float | None = None
+    dense: bool = False
+
+
+def stitch(
+    frames_dir: Path, out_tif: Path, options: StitchOptions = StitchOptions(), progress: Progress | None = None
+) -> MosaicReport:
+    """Stitches a folder of photographs.
+
+    Writes `out_tif` (a COG: RGB, mask, averaged overviews, local UTM zone) and beside it `mosaic.json`, `poses.json`
+    and `dsm.tif`; each appears whole, the mosaic first and the report last.
+
+    Args:
+        frames_dir: Photographs, with or without a subfolder a sortie.
+        out_tif: The mosaic.
+        options: See `StitchOptions`.
+        progress: Called as `progress(done, total, what)`.
+
+    Raises:
+        ImageryError: Nothing to stitch, unreadable control, or a baseline that does not match.
+    """
+    started, cpu = time.monotonic(), _cpu_s()
+    tell = progress or quiet
+    cv2.setNumThreads(1)
+    frames_dir, out_tif = Path(frames_dir), Path(out_tif)
+    out_tif.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".stitch.", dir=out_tif.parent) as folder:
+        store = DescriptorStore(Path(folder))
+        index = read_index(frames_dir, store, options.captures, options.tz, options.processes, tell)
+        solution = solve(index, store, options.processes, tell)
+    poses = to_poses(solution, index)
+    ground = _ground(solution, poses, frames_dir)
+    scene = views(poses, frames_dir, ground)
+    gsd_m = options.gsd_m or native_gsd_m(scene, ground)
+    colour_residual = _render(out_tif, scene, poses, solution, ground, gsd_m, options.processes, tell)
+    write_text(out_tif.with_name("poses.json"), poses.model_dump_json(indent=1))
+    report = _report(index, solution, scene, ground, gsd_m).model_copy(
+        update={
+            "cpu_s": round(_cpu_s() - cpu, 2),
+            "wall_s": round(time.monotonic() - started, 2),
+            "peak_mb": _peak_mb(),
+            "colour_residual": round(colour_residual, 2),
+        }
+    )
+    write_text(out_tif.with_name("mosaic.json"), report.model_dump_json(indent=1))
+    return report
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _peak_mb() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
+
+
+def _ground(solution: Solution, poses: Poses, frames_dir: Path) -> HeightGrid:
+    """The coarse ground under all footprints."""
+    origin = solution.setting.origin
+    points = solution.state.X + origin
+    level = solution.ground_z + float(origin[2])
+    flat = HeightGrid(0.0, 0.0, 1e6, np.full((1, 1), level, np.float32))
+    scene = views(poses, frames_dir, flat)
+    west, south, east, north = union_bounds([view.bounds for view in scene])
+    footprint_m = float(np.median([min(v.bounds[2] - v.bounds[0], v.bounds[3] - v.bounds[1]) for v in scene]))
+    cell_m = max(footprint_m / GROUND_NODES_A_FOOTPRINT, (east - west) / 4000, (north - south) / 4000, 0.05)
+    if not len(points):
+        return HeightGrid(west, north, cell_m, np.full((2, 2), level, np.float32))
+    return ground_from_points(points, (west, south, east, north), cell_m)
+
+
+def _render(
+    out_tif: Path,
+    scene: list[View],
+    poses: Poses,
+    solution: Solution,
+    ground: HeightGrid,
+    gsd_m: float,
+    workers: int,
+    progress: Progress,
+) -> float:
+    grid = grid_over(union_bounds([view.bounds for view in scene]), gsd_m)
+    if grid.width_px * grid.height_px > MAX_PIXELS:
+        raise ImageryError(
+            f"the photographs' positions span {grid.width_px * gsd_m / 1000:.0f} km x "
+            f"{grid.height_px * gsd_m / 1000:.0f} km at {gsd_m * 100:.1f} cm: a wrong position or height; see mosaic.json"
+        )
+    lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
+    tones, residual = even_out(solution.ties, solution.setting.lens_of, lenses, len(scene))
+    labels = label(scene, ground, grid)
+    compose(out_tif, scene, tones, ground, grid, labels, poses.crs, workers, progress)
+    return residual
+
+
+def _report(index: Index, solution: Solution, scene: list[View], ground: HeightGrid, gsd_m: float) -> MosaicReport:
+    setting, state = solution.setting, solution.state
+    residual = state.C + state.bias[setting.flight_of] - setting.gps
+    matched = np.array([how == "matched" for how in solution.placed])
+    known = matched & np.isfinite(residual[:, 0])
+    cameras = []
+    for view in scene:
+        middle = np.array([[(view.lens.width_px - 1) / 2, (view.lens.height_px - 1) / 2]])
+        ground_point = ground_points(view.lens, view.pose, ground, middle)
+        lon, lat = setting.frame.to_lonlat(ground_point[:, :2])[0]
+        cameras.append(CameraPlace(file=view.pose.file, lon=float(lon), lat=float(lat), placed=view.pose.placed))
+    return MosaicReport(
+        frames_total=len(index.photos) + len(index.set_aside),
+        frames_matched=int(matched.sum()),
+        frames_placed=len(index.photos),
+        frames_set_aside=index.set_aside,
+        gsd_m=gsd_m,
+        tie_rms_px=solution.tie_rms_px,
+        gps_rms_m=float(np.sqrt(np.mean(residual[known, :2] ** 2) * 2)) if known.any() else None,
+        cpu_s=0.0,
+        wall_s=0.0,
+        peak_mb=0.0,
+        cameras=tuple(cameras),
+    )
