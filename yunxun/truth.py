@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pyproj import Transformer
+from shapely import transform
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform
 
 from inference.sites import SiteCollection, SiteFeature
 
@@ -98,4 +98,4 @@ def _local_metres(features: list[dict[str, Any]], found: SiteCollection) -> Any:
     lon, lat = (shape(first).centroid.x, shape(first).centroid.y) if first else (0.0, 0.0)
     local = f"+proj=tmerc +lon_0={lon} +lat_0={lat} +ellps=WGS84 +units=m"
     forward = Transformer.from_crs("EPSG:4326", local, always_xy=True).transform
-    return lambda geometry: transform(forward, geometry)
+    return lambda geometry: transform(geometry, forward, interleaved=False)

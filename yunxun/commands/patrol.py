@@ -115,9 +115,7 @@ def demo(
 
     stay = not no_serve and sys.stdout.isatty() and not as_json
     with progress_bar(as_json) as report:
-        outcome = run_demo(
-            out, seed, port=port, broker=not no_serve, report=report, say=None if as_json else typer.echo
-        )
+        outcome = run_demo(out, seed, port=port, stay=stay, report=report, say=None if as_json else typer.echo)
     if not stay:
         return outcome.result, outcome.lines
     show(outcome.result, outcome.lines, as_json)

@@ -55,7 +55,7 @@ def plan(
     ] = None,
     front_overlap: Annotated[float, typer.Option(help="Share, 0.75 is 75 %.")] = 0.75,
     side_overlap: Annotated[float, typer.Option(help="Share.")] = 0.65,
-    margin_m: Annotated[float, typer.Option(help="Distance to keep from zones and the permitted area's edge.")] = 0.0,
+    margin_m: Annotated[float, typer.Option(help="Ground to photograph beyond the area's edge.")] = 0.0,
     crews: Annotated[int, typer.Option(help="Crews that fly at the same time.")] = 1,
     wind: Annotated[str | None, typer.Option(help="MPS,FROM_DEG: 5,330 blows from the north-west.")] = None,
     start: Annotated[datetime | None, typer.Option(help="First take-off, UTC; now when left out.")] = None,
