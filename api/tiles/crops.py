@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from pyproj import Transformer
 from rasterio.enums import Resampling
-from rasterio.windows import from_bounds
+from rasterio.transform import from_bounds as transform_of
 from shapely import transform
 from shapely.geometry.base import BaseGeometry
 
@@ -69,12 +69,12 @@ def _read(
     from rasterio.vrt import WarpedVRT
 
     indexes = (1, 2, 3) if dataset.count >= 3 else (1, 1, 1)
-    with WarpedVRT(dataset, crs=crs, resampling=Resampling.bilinear) as vrt:
-        part = from_bounds(*window, transform=vrt.transform)
-        size = (3, CHIP_PX, CHIP_PX)
-        pixels = vrt.read(
-            indexes, window=part, out_shape=size, boundless=True, fill_value=0, resampling=Resampling.average
-        )
+    # The VRT is the chip itself: it reads the fitting overview, and is black beyond the mosaic.
+    grid = transform_of(*window, CHIP_PX, CHIP_PX)
+    with WarpedVRT(
+        dataset, crs=crs, transform=grid, width=CHIP_PX, height=CHIP_PX, resampling=Resampling.bilinear
+    ) as vrt:
+        pixels = vrt.read(indexes)
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1).astype(np.uint8))
 
 
