@@ -1,0 +1,286 @@
+"""Flies a plan: sorties dealt to vehicles like cards, each vehicle on its own, none waiting for another."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+
+from flight.errors import FlightError, LinkError
+from flight.events import FlightEvent, FlightResult, SortieEvent, SortieResult
+from flight.orders import Orders, read_orders
+from flight.preflight import Override, Policy, home_offset_m
+from flight.signing import SigningKey
+from flight.sortie import Files, SortieFlight
+from flight.station import Station
+from flight.vehicle import Vehicle
+from missions.aircraft import load_profile
+from missions.errors import MissionsError
+from missions.plan import Sortie, read_plan
+
+# A simulated vehicle that the conductor moved, or a receiver that just woke up, tells its place within this time.
+_PLACE_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class BatterySwap:
+    """A vehicle stands landed and disarmed, and needs a full battery for its next sortie.
+
+    Attributes:
+        vehicle: The vehicle, for a simulated swap.
+        system_id: Its number.
+        url: Its link.
+        remaining: Share left in the old battery, NaN where unknown.
+        next_sortie: What the new one is for.
+    """
+
+    vehicle: Vehicle
+    system_id: int
+    url: str
+    remaining: float
+    next_sortie: Sortie
+
+
+SwapBattery = Callable[[BatterySwap], Awaitable[None] | None]
+
+
+async def swap_simulated(swap: BatterySwap) -> None:
+    """Tells a simulated vehicle that its battery is full (MAV_CMD_BATTERY_RESET); pass it as `swap_battery`."""
+    outcome = await swap.vehicle.command(
+        mavlink.MAV_CMD_BATTERY_RESET, 1, 100, what=f"{swap.vehicle.name}: battery swap", reason="simulated swap"
+    )
+    outcome.require()
+    await swap.vehicle.until(lambda: _remaining(swap.vehicle) > 0.95, 5.0)
+
+
+def _remaining(vehicle: Vehicle) -> float:
+    battery = vehicle.state.battery
+    return battery.remaining if battery else math.nan
+
+
+class Operation:
+    """One run over a plan; `fly_plan` is its front door."""
+
+    def __init__(
+        self,
+        plan_dir: Path,
+        urls: Sequence[str],
+        out_dir: Path,
+        *,
+        operator: str,
+        on_event: Callable[[FlightEvent], None] | None,
+        on_sortie: Callable[[SortieEvent], None] | None,
+        swap_battery: SwapBattery | None,
+        max_home_offset_m: float,
+        speedup: float,
+        key: SigningKey | None,
+        overrides: Sequence[Override],
+    ) -> None:
+        self.plan = read_plan(plan_dir)
+        self.orders = [read_orders(self._folder(plan_dir), sortie) for sortie in self.plan.sorties]
+        if not urls:
+            raise FlightError("no vehicle to fly with: give --connect URL, or --simulate N")
+        if not self.orders:
+            raise FlightError(f"{plan_dir} has no sorties: nothing to fly")
+        self.urls = urls
+        self.out_dir = out_dir
+        self.operator = operator
+        self.speedup = speedup
+        self.key = key
+        self.overrides = overrides
+        self.results: dict[str, SortieResult] = {}
+        self.flights: dict[int, SortieFlight] = {}
+        self._on_event = on_event
+        self._on_sortie = on_sortie
+        self._swap_battery = swap_battery
+        self._before_done: set[str] = set()
+        self.policy = Policy(battery_wh=self._battery_wh(), max_home_offset_m=max_home_offset_m)
+
+    @staticmethod
+    def _folder(plan_dir: Path) -> Path:
+        return plan_dir if plan_dir.is_dir() else plan_dir.parent
+
+    def _battery_wh(self) -> float:
+        try:
+            return load_profile(self.plan.aircraft).battery_wh
+        except MissionsError:
+            return math.nan
+
+    def emit(self, event: FlightEvent) -> None:
+        """Tells whoever listens."""
+        if isinstance(event, SortieEvent) and self._on_sortie is not None:
+            self._on_sortie(event)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    async def run(self) -> FlightResult:
+        """Connects, checks, flies everything, and writes `flight.json`."""
+        async with Station(speedup=self.speedup, key=self.key) as station:
+            vehicles = await self._connect(station)
+            hands = self._deal(vehicles)
+            await self._check_homes(hands)
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            await asyncio.gather(*(self._fly_hand(vehicle, url, hand) for vehicle, url, hand in hands))
+        result = FlightResult(tuple(self.results[orders.sortie.id] for orders in self.orders))
+        self._write_report(result)
+        return result
+
+    async def _connect(self, station: Station) -> list[tuple[Vehicle, str]]:
+        found = await asyncio.gather(*(station.connect(url) for url in self.urls), return_exceptions=True)
+        errors = [result for result in found if isinstance(result, BaseException)]
+        for error in errors:
+            if not isinstance(error, FlightError):
+                raise error
+        if errors:
+            raise LinkError("; ".join(str(error) for error in errors))
+        vehicles = [
+            (vehicle, url)
+            for url, result in zip(self.urls, found, strict=True)
+            if not isinstance(result, BaseException)
+            for vehicle in result
+        ]
+        await asyncio.gather(*(vehicle.request_streams() for vehicle, _ in vehicles))
+        return vehicles
+
+    def _deal(self, vehicles: Sequence[tuple[Vehicle, str]]) -> list[tuple[Vehicle, str, list[Orders]]]:
+        hands: list[tuple[Vehicle, str, list[Orders]]] = [(vehicle, url, []) for vehicle, url in vehicles]
+        for index, orders in enumerate(self.orders):
+            hands[index % len(hands)][2].append(orders)
+        return [hand for hand in hands if hand[2]]
+
+    async def _check_homes(self, hands: Sequence[tuple[Vehicle, str, list[Orders]]]) -> None:
+        """All vehicles stand at the home of their first sortie, or nobody flies."""
+        whys = await asyncio.gather(*(self._at_home(vehicle, url, hand[0]) for vehicle, url, hand in hands))
+        if any(whys):
+            raise FlightError("; ".join(why for why in whys if why))
+
+    async def _at_home(self, vehicle: Vehicle, url: str, orders: Orders) -> str:
+        """Why the vehicle may not start here, "" where it may."""
+        if orders.sortie.id not in self._before_done:
+            self._before_done.add(orders.sortie.id)
+            self.emit(SortieEvent("before", orders.sortie, vehicle.system_id, url))
+        limit_m = self.policy.max_home_offset_m
+        before_s = vehicle.state.boot_s
+
+        def told() -> bool:
+            offset_m = home_offset_m(vehicle, orders)
+            # One look is not enough: the last position may be from before the vehicle was moved here.
+            return offset_m <= limit_m or (offset_m == offset_m and vehicle.state.boot_s - before_s > 3.0)
+
+        await vehicle.until(told, _PLACE_WAIT_S)
+        offset_m = home_offset_m(vehicle, orders)
+        if offset_m <= limit_m:
+            return ""
+        where = "does not know where it is" if math.isnan(offset_m) else f"stands {offset_m:.0f} m from"
+        if math.isnan(offset_m):
+            return f"{vehicle.name} {where}: wait for its GPS before {orders.sortie.short_id}"
+        return (
+            f"{vehicle.name} {where} the home of {orders.sortie.short_id} (limit {limit_m:g} m): "
+            "carry it there, or plan from where it stands"
+        )
+
+    async def _fly_hand(self, vehicle: Vehicle, url: str, hand: Sequence[Orders]) -> None:
+        stopped = ""
+        for number, orders in enumerate(hand):
+            if not stopped and number > 0:
+                stopped = await self._change_battery(vehicle, url, orders.sortie)
+                if not stopped and (why := await self._at_home(vehicle, url, orders)):
+                    self._refuse(orders, vehicle, url, why)
+                    continue
+            if stopped:
+                self._refuse(orders, vehicle, url, stopped)
+                continue
+            short = orders.sortie.short_id
+            files = Files(
+                self.out_dir / f"{short}.tlog", self.out_dir / f"{short}.captures.csv",
+                self.out_dir / f"{short}.commands.jsonl",
+            )  # fmt: skip
+            flight = SortieFlight(
+                vehicle, orders, files, url, self.operator, self.policy, self.emit, overrides=self.overrides
+            )
+            self.flights[vehicle.system_id] = flight
+            result = await flight.fly()
+            self.results[orders.sortie.id] = result
+            if result.state != "landed" and (vehicle.state.armed or vehicle.state.age_s(vehicle.state.heartbeat) > 5):
+                stopped = f"{vehicle.name} was lost in {short}: {result.why}"
+
+    def _refuse(self, orders: Orders, vehicle: Vehicle, url: str, why: str) -> None:
+        self.results[orders.sortie.id] = SortieResult(orders.sortie.id, "refused", why, vehicle.system_id)
+        self.emit(SortieEvent("failed", orders.sortie, vehicle.system_id, url, why))
+
+    async def _change_battery(self, vehicle: Vehicle, url: str, sortie: Sortie) -> str:
+        if self._swap_battery is None:
+            return ""
+        swap = BatterySwap(vehicle, vehicle.system_id, url, _remaining(vehicle), sortie)
+        try:
+            if inspect.iscoroutinefunction(self._swap_battery):
+                await self._swap_battery(swap)
+            else:
+                # A person is asked: that takes minutes, and the other vehicles fly on meanwhile.
+                await asyncio.to_thread(self._swap_battery, swap)
+        except FlightError as error:
+            return str(error)
+        return ""
+
+    def _write_report(self, result: FlightResult) -> None:
+        def plain(value: Any) -> Any:
+            if isinstance(value, Path):
+                return value.name
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        sorties = [{name: plain(value) for name, value in asdict(r).items()} for r in result.sorties]
+        report = {"schema_version": 1, "plan_id": self.plan.plan_id, "operator": self.operator, "sorties": sorties}
+        temporary = self.out_dir / ".flight.json.tmp"
+        temporary.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+        temporary.replace(self.out_dir / "flight.json")
+
+
+def fly_plan(
+    plan_dir: Path,
+    urls: Sequence[str],
+    out_dir: Path,
+    *,
+    operator: str = "cli",
+    on_event: Callable[[FlightEvent], None] | None = None,
+    on_sortie: Callable[[SortieEvent], None] | None = None,
+    swap_battery: SwapBattery | None = None,
+    max_home_offset_m: float = 30.0,
+    speedup: float = 1.0,
+    key: SigningKey | None = None,
+    overrides: Sequence[Override] = (),
+) -> FlightResult:
+    """Flies a plan's sorties with the vehicles at `urls`; blocks until all have landed or are lost.
+
+    Args:
+        plan_dir: Folder of `plan.json`.
+        urls: Links, see `flight.address`; a listening UDP port may bring many vehicles.
+        out_dir: Gets `<S01>.tlog`, `.captures.csv`, `.commands.jsonl` a sortie, and `flight.json`.
+        operator: Who flies, for the record.
+        on_event: Called in the event loop for every `flight.events` event: it must be quick.
+        on_sortie: The same for `SortieEvent` alone; phase "before" comes ahead of a sortie's home check.
+        swap_battery: Called between two sorties of a vehicle: `swap_simulated`, or a function that asks a person
+            (it runs in a thread). None flies on with what the battery holds, if preflight lets it.
+        max_home_offset_m: How far a vehicle may stand from its sortie's home.
+        speedup: The simulated clock's; 1 for anything real.
+        key: Signs and checks signatures on all links.
+        overrides: Named persons' decisions to fly with failed checks.
+
+    Returns:
+        All sorties in plan order, also the failed ones.
+
+    Raises:
+        FlightError: Nothing was flown: no such plan, an unreachable vehicle, a home too far away.
+        MissionsError: The plan cannot be read.
+    """
+    operation = Operation(
+        plan_dir, urls, out_dir, operator=operator, on_event=on_event, on_sortie=on_sortie, swap_battery=swap_battery,
+        max_home_offset_m=max_home_offset_m, speedup=speedup, key=key, overrides=overrides,
+    )  # fmt: skip
+    return asyncio.run(operation.run())

@@ -1,0 +1,105 @@
+"""What one sortie asks of a vehicle: mission, fence and rally points for the air, and the limits that follow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+from pyproj import Geod
+
+from flight.errors import FlightError
+from flight.items import WireItem, to_wire
+from missions.export.qgc import PlanFile, read_plan_file
+from missions.plan import Sortie
+
+_GEOD = Geod(ellps="WGS84")
+# Above the highest mission item: the barometer's drift and the overshoot of a climb stay inside the fence's ceiling.
+_CEILING_MARGIN_M = 10.0
+_TAKEOFF = mavlink.MAV_CMD_NAV_TAKEOFF
+
+
+def distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Metres on the ellipsoid between two (lon, lat)."""
+    return float(_GEOD.inv(a[0], a[1], b[0], b[1])[2])
+
+
+@dataclass(frozen=True)
+class Orders:
+    """A sortie made ready for the air.
+
+    Attributes:
+        sortie: The plan's sortie.
+        mission: Items; the first is home.
+        fence: Fence vertices and circles, empty for none.
+        rally: Rally points.
+        takeoff_height_m: Height above home of the first take-off item, else 10 m.
+        ceiling_rel_m: Height above home for the vehicle's own ceiling.
+        plan_file: The `.plan` it came from.
+    """
+
+    sortie: Sortie
+    mission: tuple[WireItem, ...]
+    fence: tuple[WireItem, ...]
+    rally: tuple[WireItem, ...]
+    takeoff_height_m: float
+    ceiling_rel_m: float
+    plan_file: PlanFile
+
+    @property
+    def last_item(self) -> int:
+        """Number of the mission's last item."""
+        return len(self.mission) - 1
+
+
+def _fence_items(plan: PlanFile) -> tuple[WireItem, ...]:
+    items = []
+    for polygon in plan.fence_polygons:
+        command = (
+            mavlink.MAV_CMD_NAV_FENCE_POLYGON_VERTEX_INCLUSION
+            if polygon.inclusion
+            else mavlink.MAV_CMD_NAV_FENCE_POLYGON_VERTEX_EXCLUSION
+        )
+        ring = polygon.vertices[:-1] if polygon.vertices[0] == polygon.vertices[-1] else polygon.vertices
+        for lon, lat in ring:
+            items.append(WireItem(command, 0, (float(len(ring)), 0, 0, 0), round(lat * 1e7), round(lon * 1e7), 0))
+    for circle in plan.fence_circles:
+        command = (
+            mavlink.MAV_CMD_NAV_FENCE_CIRCLE_INCLUSION
+            if circle.inclusion
+            else mavlink.MAV_CMD_NAV_FENCE_CIRCLE_EXCLUSION
+        )
+        x, y = round(circle.center[1] * 1e7), round(circle.center[0] * 1e7)
+        items.append(WireItem(command, 0, (circle.radius_m, 0, 0, 0), x, y, 0))
+    return tuple(items)
+
+
+def _rally_items(plan: PlanFile) -> tuple[WireItem, ...]:
+    return tuple(
+        WireItem(mavlink.MAV_CMD_NAV_RALLY_POINT, 3, (0, 0, 0, 0), round(lat * 1e7), round(lon * 1e7), alt_m)
+        for lon, lat, alt_m in plan.rally_points
+    )
+
+
+def read_orders(plan_dir: Path, sortie: Sortie) -> Orders:
+    """Reads a sortie's `.plan` beside `plan.json`.
+
+    Raises:
+        FlightError: A mission without a take-off or with nothing to fly.
+        MissionsError: The file is missing or broken.
+    """
+    plan = read_plan_file(plan_dir / sortie.files.plan)
+    takeoffs = [item for item in plan.items if item.command == _TAKEOFF]
+    if len(plan.items) < 3 or not takeoffs:
+        raise FlightError(f"{sortie.files.plan} has no take-off and nothing to fly: plan {sortie.short_id} again")
+    heights = [item.alt_m for item in plan.items[1:] if item.frame in (3, 6) and not math.isnan(item.alt_m)]
+    return Orders(
+        sortie=sortie,
+        mission=tuple(to_wire(item) for item in plan.items),
+        fence=_fence_items(plan),
+        rally=_rally_items(plan),
+        takeoff_height_m=takeoffs[0].alt_m,
+        ceiling_rel_m=math.ceil(max(heights, default=takeoffs[0].alt_m)) + _CEILING_MARGIN_M,
+        plan_file=plan,
+    )

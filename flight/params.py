@@ -1,0 +1,83 @@
+"""Parameters of a vehicle: read, write, verify; renamed ones are probed, as firmware versions disagree on names."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+
+from flight.errors import CommandError
+from flight.vehicle import Vehicle
+
+_VALUE = mavlink.MAVLINK_MSG_ID_PARAM_VALUE
+
+
+class Alias(NamedTuple):
+    """A name of a parameter and what one of our units is in its own (100 for centimetres)."""
+
+    name: str
+    scale: float
+
+
+# ArduCopter 4.7 renamed RTL_ALT (cm) to RTL_ALT_M (m) and the SYSID_ pair to MAV_; both generations are flown.
+ALIASES: dict[str, tuple[Alias, ...]] = {
+    "RTL_ALT_M": (Alias("RTL_ALT_M", 1.0), Alias("RTL_ALT", 100.0)),
+    "MAV_SYSID": (Alias("MAV_SYSID", 1.0), Alias("SYSID_THISMAV", 1.0)),
+    "MAV_GCS_SYSID": (Alias("MAV_GCS_SYSID", 1.0), Alias("SYSID_MYGCS", 1.0)),
+}
+
+
+def _same(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-6)
+
+
+async def _read(vehicle: Vehicle, name: str, tries: int) -> float | None:
+    with vehicle.inbox(_VALUE) as inbox:
+        for attempt in range(tries):
+            vehicle.send(
+                mavlink.MAVLink_param_request_read_message(
+                    vehicle.system_id, vehicle.component_id, name.encode("ascii"), -1
+                )
+            )
+            wait_s = vehicle.rtt.timeout_s(attempt)
+            while (packet := await inbox.get(wait_s)) is not None:
+                if packet.fields.param_id == name:
+                    return float(packet.fields.param_value)
+    return None
+
+
+async def read_param(vehicle: Vehicle, name: str, *, tries: int = 4) -> float | None:
+    """A parameter's value in our units under any of its names, or None where the vehicle has it under none."""
+    for alias in ALIASES.get(name, (Alias(name, 1.0),)):
+        value = await _read(vehicle, alias.name, tries)
+        if value is not None:
+            return value / alias.scale
+    return None
+
+
+async def write_param(vehicle: Vehicle, name: str, value: float, *, tries: int = 6) -> None:
+    """Writes a parameter under the name the vehicle has it by, and reads back what it took.
+
+    Raises:
+        CommandError: No such parameter, or it kept another value.
+    """
+    for alias in ALIASES.get(name, (Alias(name, 1.0),)):
+        before = await _read(vehicle, alias.name, 4)
+        if before is None:
+            continue
+        wanted = value * alias.scale
+        if _same(before, wanted):
+            return
+        for _ in range(tries):
+            vehicle.send(
+                mavlink.MAVLink_param_set_message(
+                    vehicle.system_id, vehicle.component_id, alias.name.encode("ascii"), wanted,
+                    mavlink.MAV_PARAM_TYPE_REAL32,
+                )
+            )  # fmt: skip
+            got = await _read(vehicle, alias.name, 3)
+            if got is not None and _same(got, wanted):
+                return
+        raise CommandError(f"{vehicle.name} keeps {alias.name} at {got}, not {wanted:g}: set it by hand")
+    raise CommandError(f"{vehicle.name} has no parameter {name}: is it an ArduCopter?")
