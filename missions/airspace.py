@@ -17,14 +17,16 @@ from missions.zones import Obstacle, Zone, ZoneKind
 
 LEGAL_CEILING_AGL_M = 120.0
 _QUAD_SEGMENTS = 3
+_SIMPLER_M = 2.0
 # A buffer of straight pieces lies inside the round one; grown by this it lies outside.
 _OUTSIDE = 1.0 / math.cos(math.pi / (4 * _QUAD_SEGMENTS))
 EMPTY = shapely.MultiPolygon()
 
 
 def grow(geometry: BaseGeometry, distance_m: float) -> BaseGeometry:
-    """A buffer that holds every point within `distance_m`, with few corners."""
-    return shapely.buffer(geometry, distance_m * _OUTSIDE, quad_segs=_QUAD_SEGMENTS)
+    """A buffer that holds every point within `distance_m`, with few corners: each one costs the router."""
+    plain = shapely.simplify(geometry, _SIMPLER_M)
+    return shapely.buffer(plain, (distance_m + _SIMPLER_M) * _OUTSIDE, quad_segs=_QUAD_SEGMENTS)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,10 @@ class Airspace:
             parts.append(world.difference(shapely.buffer(self.permitted, -keep_m, quad_segs=_QUAD_SEGMENTS)))
         return shapely.union_all(parts) if parts else EMPTY
 
-    def closed_polygons(self, height_agl_m: float) -> list[shapely.Polygon]:
-        """`closed` as polygons, as the router takes them."""
-        return polygons_of(self.closed(height_agl_m))
+    def closed_on_ground(self) -> BaseGeometry:
+        """Where nobody may take off or land: zones, and obstacles of any height, which the climb must clear too."""
+        standing = [grow(geometry, self.clearances.obstacle_m) for _, geometry in self._obstacles]
+        return shapely.union_all([self.closed(0.0), *standing])
 
     def unknown_heights(self, place: BaseGeometry) -> list[str]:
         """Names of obstacles in a place whose height is not known."""

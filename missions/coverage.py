@@ -24,9 +24,13 @@ from missions.vector import polygons_of
 # Inset: how deep the first lane may lie, 0.5 being the limit at which the edge is just seen once.
 _GUARD = 0.07
 _SIDE_INSET = 0.30
-_END_INSET = 0.25
+_END_INSET = 0.35
 _NEGLIGIBLE_M2 = 1.0
+# Lanes end this far before what is closed, so that ways to and from them can leave its outline.
+_STAND_OFF_M = 1.0
 _PASSES = 4
+# Lanes are whole trigger distances and this much more, lest the vehicle's own odometer miss the last photograph.
+_OVERRUN_M = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class Strip:
     def reach_across_m(self) -> float:
         """Half the strip that may be relied on."""
         return self.across_m * (0.5 - _GUARD)
+
+    @property
+    def guard_m(self) -> float:
+        """What is not relied on at the rim of a strip."""
+        return self.across_m * _GUARD
 
     @property
     def reach_along_m(self) -> float:
@@ -131,11 +140,43 @@ class _Rows:
         across, along = strip.reach_across_m, strip.reach_along_m
         return shapely.box(self.low - along, y - across, self.high + along, y + across)
 
-    def shrunk(self, strip: Strip) -> _Rows:
-        """Ends drawn in by the inset, since photographs see beyond; a short interval keeps one trigger distance."""
-        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
-        keep = np.maximum(half - _END_INSET * strip.along_m, np.minimum(half, strip.trigger_m / 2))
-        return _Rows(self.y, middle - keep, middle + keep, self.row)
+    def shrunk(self, strip: Strip, target: BaseGeometry | None = None) -> _Rows:
+        """Ends drawn in, since photographs see beyond them, to whole trigger distances where the room is there.
+
+        Args:
+            strip: What a lane sees.
+            target: What must be seen; an end that something closed has cut, where the target goes on, stays.
+        """
+        inset = _END_INSET * strip.along_m
+        first, last = np.full(len(self.row), inset), np.full(len(self.row), inset)
+        if target is not None:
+            y = self.y[self.row]
+            for room, end, sign in ((first, self.low, -1.0), (last, self.high, 1.0)):
+                room[shapely.contains_xy(target, end + sign, y)] *= 0.5
+                room[shapely.contains_xy(target, end + sign * inset, y)] = 0.0
+        full = self.high - self.low
+        tight = first + last > full - strip.trigger_m
+        scale = np.where(tight, np.maximum(full - strip.trigger_m, 0.0) / np.maximum(first + last, 1e-9), 1.0)
+        first, last = first * scale, last * scale
+        length = full - first - last
+        wanted = np.minimum(np.ceil(length / strip.trigger_m - 1e-9) * strip.trigger_m + _OVERRUN_M, full)
+        share = first / np.maximum(first + last, 1e-9)
+        grown = wanted - length
+        return _Rows(self.y, self.low + first - grown * share, self.high - last + grown * (1 - share), self.row)
+
+    def whole(self, strip: Strip, closed: BaseGeometry) -> None:
+        """Lengthens what mending left between two triggers to the next whole one, where nothing closed hinders."""
+        for index in range(len(self.row)):
+            length = self.high[index] - self.low[index]
+            missing = math.ceil((length - _OVERRUN_M) / strip.trigger_m - 1e-6) * strip.trigger_m + _OVERRUN_M - length
+            if missing < 1e-6:
+                continue
+            y = self.y[self.row[index]]
+            for low, high in ((0.0, missing), (missing, 0.0), (missing / 2, missing / 2)):
+                ends = [(self.low[index] - low, y), (self.high[index] + high, y)]
+                if not closed.intersects(shapely.linestrings(ends)):
+                    self.low[index], self.high[index] = ends[0][0], ends[1][0]
+                    break
 
 
 def _unseen(target: BaseGeometry, rows: _Rows, strip: Strip) -> list[shapely.Polygon]:
@@ -201,7 +242,9 @@ def _mended(rows: _Rows, target: BaseGeometry, closed: BaseGeometry, strip: Stri
 def _pieces(part: shapely.Polygon, strip: Strip) -> list[shapely.Polygon]:
     """A part cut into slices that one lane can see whole."""
     low, high = part.bounds[1], part.bounds[3]
-    count = math.ceil((high - low) / (1.6 * strip.reach_across_m))
+    # A ring about something closed, or a bent rest, is cut finer: no lane sees both of its sides.
+    bent = part.area < 0.7 * part.convex_hull.area
+    count = math.ceil((high - low) / ((0.5 if bent else 1.6) * strip.reach_across_m))
     if count <= 1:
         return [part]
     edges = np.linspace(low, high, count + 1)
@@ -239,15 +282,18 @@ def cover(target: BaseGeometry, closed: BaseGeometry, strip: Strip, direction_ra
     Returns:
         Lanes by row from one side to the other; none where the target is empty.
     """
-    flat, barred = turned(target, -direction_rad), turned(closed, -direction_rad)
+    flat = turned(target, -direction_rad)
+    barred = turned(shapely.buffer(closed, _STAND_OFF_M, join_style="mitre"), -direction_rad)
     shapely.prepare(barred)
+    shapely.prepare(flat)
     bounds = np.array(flat.bounds)
     if flat.is_empty:
         return Lanes(np.empty((0, 2)), np.empty((0, 2)), np.empty(0, dtype=np.int64), direction_rad)
     usable = flat.difference(barred) if barred.intersects(flat) else flat
     rows = _Rows.crossing(_rows(bounds, strip), usable, bounds)
     rows = _merged(rows, barred, 2 * strip.lane_m) if len(rows.row) else rows
-    rows = _mended(rows.shrunk(strip), flat, barred, strip)
+    rows = _mended(rows.shrunk(strip, flat), flat, barred, strip)
+    rows.whole(strip, barred)
     rows = _merged(rows, barred, 1.0) if len(rows.row) else rows
     order = np.lexsort((rows.low, rows.y[rows.row]))
     y = rows.y[rows.row][order]

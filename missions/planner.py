@@ -50,6 +50,7 @@ class _Part:
     closed: BaseGeometry
     strip: Strip
     router: Router
+    ground: Router
 
 
 def _nothing(done: int, total: int, what: str) -> None:
@@ -93,23 +94,42 @@ def _parts(task: Task) -> tuple[list[_Part], list[Refusal]]:
             )
             continue
         closed = airspace.closed(height_m)
-        parts.append(_Part(place, closed, _strip_at(task, height_m), Router(polygons_of(closed))))
+        ground = Router(polygons_of(shapely.union_all([closed, airspace.closed_on_ground()])))
+        parts.append(_Part(place, closed, _strip_at(task, height_m), Router(polygons_of(closed)), ground))
+    refused += _unknown(task)
     return parts, refused
+
+
+def _unknown(task: Task) -> list[Refusal]:
+    names = task.airspace.unknown_heights(task.area)
+    if not names:
+        return []
+    blocks = task.request.clearances.unknown_blocks
+    return [
+        Refusal(
+            what=f"surroundings of {', '.join(names)[:200]}" if blocks else f"warning: {', '.join(names)[:200]}",
+            why="obstacles of unknown height" + ("" if blocks else ", flown over as asked"),
+            remedy="write top_agl_m into the obstacles' file",
+        )
+    ]
 
 
 def _lanes(task: Task, part: _Part) -> tuple[Lanes, tuple[Sweep, ...]]:
     weighed = sweeps(part.target, part.strip, task.model, task.request.objective)
     direction = weighed[0].direction_rad
     hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction)
-    barred = part.closed if hidden.is_empty else shapely.union_all([part.closed, hidden])
-    return cover(part.target, barred, part.strip, direction), tuple(weighed)
+    if hidden.is_empty:
+        return cover(part.target, part.closed, part.strip, direction), tuple(weighed)
+    # The rim beside a no-photo place is seen by the outermost pixels only: no lane is added for it.
+    wanted = part.target.difference(shapely.buffer(task.airspace.no_photo, part.strip.guard_m + 1.0))
+    return cover(wanted, shapely.union_all([part.closed, hidden]), part.strip, direction), tuple(weighed)
 
 
 def _homes(task: Task, part: _Part, work: Pieces) -> Array:
     """Take-off points of one crew's work: the given ones that can be reached, or chosen ones."""
     if task.request.sites:
         given = task.frame.to_xy(task.request.sites)
-        usable = given[part.router.open_points(given)]
+        usable = given[part.ground.open_points(given)]
         if not len(usable):
             lon, lat = task.request.sites[0]
             raise MissionsError(
@@ -119,7 +139,7 @@ def _homes(task: Task, part: _Part, work: Pieces) -> Array:
             )
         return usable
     ends = np.concatenate([work.start, work.end])
-    return propose_sites(shapely.convex_hull(shapely.multipoints(ends)).buffer(1.0), part.router)
+    return propose_sites(shapely.convex_hull(shapely.multipoints(ends)).buffer(1.0), part.ground)
 
 
 def _budget(task: Task, strip: Strip, scale: float = 1.0) -> Budget:

@@ -37,6 +37,7 @@ class Router:
 
     def __init__(self, closed: Sequence[shapely.Polygon]) -> None:
         self.closed = np.array(list(closed), dtype=object)
+        shapely.prepare(self.closed)  # the same few polygons meet many thousand legs
         self._tree = shapely.STRtree(self.closed)
 
     @cached_property
@@ -48,14 +49,18 @@ class Router:
         free = np.ones(len(start), dtype=bool)
         if len(self.closed) and len(start):
             lines = shapely.linestrings(np.stack([start, end], axis=1))
-            free[self._tree.query(lines, predicate="intersects")[0]] = False
+            line, polygon = self._tree.query(lines)
+            hit = shapely.intersects(self.closed[polygon], lines[line])
+            free[line[hit]] = False
         return free
 
     def open_points(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (n, 2) lie outside everything closed."""
         free = np.ones(len(points), dtype=bool)
         if len(self.closed) and len(points):
-            free[self._tree.query(shapely.points(points), predicate="intersects")[0]] = False
+            places = shapely.points(points)
+            place, polygon = self._tree.query(places)
+            free[place[shapely.intersects(self.closed[polygon], places[place])]] = False
         return free
 
     def _near(self, points: Array) -> list[int]:

@@ -19,6 +19,8 @@ from missions.frame import Array
 from missions.routing import Router
 
 _PIECES_PER_SORTIE = 8
+# A finite length that no battery flies: sums of it stay numbers.
+_NO_WAY_M = 1e9
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class _Costs:
 
 
 def _length(way: Array | None) -> float:
-    return np.inf if way is None else float(np.hypot(*np.diff(way, axis=0).T).sum())
+    return _NO_WAY_M if way is None else float(np.hypot(*np.diff(way, axis=0).T).sum())
 
 
 def split(pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget) -> list[Cut]:
