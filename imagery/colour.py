@@ -32,17 +32,10 @@ class Tone:
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     fall: tuple[float, float] = (0.0, 0.0)
 
-    def apply(
-        self, rgb: NDArray[np.uint8], u: NDArray[np.float32], v: NDArray[np.float32], lens: Lens
-    ) -> NDArray[np.uint8]:
-        """Evens out colours (h, w, 3) whose source pixels are u, v (h, w)."""
-        gain = np.array(self.gain, np.float32)
-        if not any(self.fall):
-            table = np.clip(np.arange(256, dtype=np.float32)[:, None] * gain, 0, 255).astype(np.uint8)
-            return np.stack([table[:, k][rgb[:, :, k]] for k in range(3)], axis=2)
+    def lift(self, u: NDArray[np.float32], v: NDArray[np.float32], lens: Lens) -> NDArray[np.float32]:
+        """The factor that undoes the vignette at source pixels u, v; smooth, so a coarse grid of them will do."""
         radius = _radius2(u, v, lens)
-        lift = np.exp(self.fall[0] * radius + self.fall[1] * radius * radius)
-        return np.clip(rgb * (lift[:, :, None] * gain), 0, 255).astype(np.uint8)
+        return np.exp(np.minimum(self.fall[0] * radius + self.fall[1] * radius * radius, 1.0)).astype(np.float32)
 
 
 def _radius2(u: NDArray, v: NDArray, lens: Lens) -> NDArray[np.float32]:

@@ -30,18 +30,20 @@ TILE_PX = 512
 # (0.01 px off on brighton_beach).
 MAP_STEP_PX = 16
 JPEG_QUALITY = 90
+# Summed weights (of 255) that count as seen, and as complete: roundings of three feathers stay above.
+WEIGHT_FLOOR, WEIGHT_FULL = 8, 250
 
 Span = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """What one photograph adds: a window of the mosaic, colours (h, w, 3) and weights (h, w)."""
+    """What one photograph adds: three planes (h, w) already multiplied by their weight, and the weight (255 is all)."""
 
     top: int
     left: int
-    rgb: NDArray[np.uint8]
-    weight: NDArray[np.float32]
+    planes: list[NDArray[np.uint8]]
+    weight: NDArray[np.uint8]
 
 
 def compose(
@@ -177,12 +179,18 @@ def _warp(view: View, tone: Tone, surface: HeightGrid, grid: Grid, labels: Label
     size = (right - left, bottom - top)
     weight = _weights(labels, number, span)
     if part.size == 0:
-        return _Piece(top, left, np.zeros((size[1], size[0], 3), np.uint8), np.zeros((size[1], size[0]), np.float32))
+        nothing = np.zeros((size[1], size[0]), np.uint8)
+        return _Piece(top, left, [nothing] * 3, nothing)
     map_u, map_v = _fine(columns - u0, size), _fine(rows - v0, size)
     warped = cv2.remap(part, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     inside = (map_u >= 0) & (map_v >= 0) & (map_u <= part.shape[1] - 1) & (map_v <= part.shape[0] - 1)
     weight *= inside
-    return _Piece(top, left, tone.apply(warped[:, :, ::-1], map_u + u0, map_v + v0, view.lens), weight)
+    bright = cv2.multiply(_fine(tone.lift(columns, rows, view.lens), size), weight)
+    planes = [
+        cv2.multiply(plane, bright, scale=gain, dtype=cv2.CV_8U)
+        for plane, gain in zip(cv2.split(warped)[::-1], tone.gain, strict=True)
+    ]
+    return _Piece(top, left, planes, cv2.convertScaleAbs(weight, alpha=255.0))
 
 
 def _source_map(
@@ -225,7 +233,7 @@ class _Mosaic:
     def __init__(self, target: rasterio.io.DatasetWriter, grid: Grid, spans: Sequence[Span]) -> None:
         target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
         self._target, self._grid = target, grid
-        self._open: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._open: dict[tuple[int, int], NDArray[np.uint8]] = {}
         self._left: dict[tuple[int, int], int] = {}
         for span in spans:
             for tile in self._tiles(span):
@@ -246,29 +254,31 @@ class _Mosaic:
             x0, x1 = max(left, column * TILE_PX), min(right, (column + 1) * TILE_PX)
             weight = piece.weight[y0 - top : y1 - top, x0 - left : x1 - left]
             if weight.any():
-                total, mass = self._open.setdefault((row, column), self._blank())
+                tile = self._open.setdefault((row, column), np.zeros((4, TILE_PX, TILE_PX), np.uint8))
                 inner = (
                     slice(y0 - row * TILE_PX, y1 - row * TILE_PX),
                     slice(x0 - column * TILE_PX, x1 - column * TILE_PX),
                 )
-                total[inner] += piece.rgb[y0 - top : y1 - top, x0 - left : x1 - left] * weight[:, :, None]
-                mass[inner] += weight
+                for band, plane in enumerate([*piece.planes, piece.weight]):
+                    part = plane[y0 - top : y1 - top, x0 - left : x1 - left]
+                    tile[band][inner] = cv2.add(tile[band][inner], part)
             self._left[(row, column)] -= 1
             if self._left[(row, column)] == 0 and (row, column) in self._open:
-                self._write(row, column, *self._open.pop((row, column)))
+                self._write(row, column, self._open.pop((row, column)))
 
-    @staticmethod
-    def _blank() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return np.zeros((TILE_PX, TILE_PX, 3), np.float32), np.zeros((TILE_PX, TILE_PX), np.float32)
-
-    def _write(self, row: int, column: int, total: NDArray[np.float32], mass: NDArray[np.float32]) -> None:
+    def _write(self, row: int, column: int, tile: NDArray[np.uint8]) -> None:
         height = min(TILE_PX, self._grid.height_px - row * TILE_PX)
         width = min(TILE_PX, self._grid.width_px - column * TILE_PX)
-        valid = mass > 0.02
-        colour = total / np.maximum(mass, 1e-6)[:, :, None]
+        weight = tile[3]
+        valid = weight >= WEIGHT_FLOOR
+        part = valid & (weight < WEIGHT_FULL)
+        if part.any():
+            # At the mosaic's edge the feathers do not add up to one.
+            lifted = tile[:3, part] * (255.0 / weight[part])
+            tile[:3, part] = np.clip(np.rint(lifted), 0, 255).astype(np.uint8)
         # 0 is kept for nothing: black in a photograph becomes 1.
-        block = np.zeros((4, TILE_PX, TILE_PX), np.uint8)
-        block[:3] = np.where(valid[None], np.clip(np.rint(colour), 1, 255).transpose(2, 0, 1), 0).astype(np.uint8)
-        block[3] = np.where(valid, 255, 0)
+        np.maximum(tile[:3], 1, out=tile[:3])
+        tile[3] = np.where(valid, 255, 0)
+        tile[:3, ~valid] = 0
         window = Window(column * TILE_PX, row * TILE_PX, width, height)
-        self._target.write(block[:, :height, :width], window=window)
+        self._target.write(tile[:, :height, :width], window=window)

@@ -14,7 +14,7 @@ from imagery.files import Progress, quiet
 from imagery.index import Index
 from imagery.layout import lay_out
 from imagery.matching import PairMatch, match_pairs
-from imagery.neighbours import connected, pairs_by_position, pairs_without_position
+from imagery.neighbours import pairs_by_position, pairs_without_position
 from imagery.poses import FramePose, Lens, Placed, Poses
 from imagery.priors import Setting, first_state, layout_priors, set_up
 from imagery.tracks import Ties, build_ties, thin, withhold
