@@ -76,8 +76,9 @@ def _fence_items(plan: PlanFile) -> tuple[WireItem, ...]:
 
 
 def _rally_items(plan: PlanFile) -> tuple[WireItem, ...]:
+    # ArduPilot keeps a rally point's height in whole metres and cuts the rest: up, so that it is never lower.
     return tuple(
-        WireItem(mavlink.MAV_CMD_NAV_RALLY_POINT, 3, (0, 0, 0, 0), round(lat * 1e7), round(lon * 1e7), alt_m)
+        WireItem(mavlink.MAV_CMD_NAV_RALLY_POINT, 3, (0, 0, 0, 0), round(lat * 1e7), round(lon * 1e7), math.ceil(alt_m))
         for lon, lat, alt_m in plan.rally_points
     )
 

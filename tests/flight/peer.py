@@ -122,7 +122,7 @@ class Peer:
         return self.ask()
 
     def ask(self):
-        kind, count, items, _ = self.receiving
+        kind, _count, items, _ = self.receiving
         now = asyncio.get_running_loop().time()
         self.receiving[3] = now
         self.say(mavlink.MAVLink_mission_request_int_message(255, 190, len(items), kind))

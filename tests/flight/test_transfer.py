@@ -156,6 +156,6 @@ def test_comparison_forgives_what_an_autopilot_drops_and_nothing_else():
     assert "item 0" in first_difference(sent, read, 1)
     trigger = WireItem(206, 2, (7.5, 0, 1, 0), 0, 0, 0)
     assert "parameter 1" in first_difference(
-        sent[:1] + [trigger], read[:1] + [trigger._replace(params=(9, 0, 1, 0))], 0
+        [*sent[:1], trigger], [*read[:1], trigger._replace(params=(9, 0, 1, 0))], 0
     )
     assert "2 items were sent, 1 came back" in first_difference(sent, read[:1], 0)
