@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from imagery.poses import Poses
 from inference.assemble import collect
 from inference.construction import find_construction
 from inference.context import open_context
 from inference.engine import file_sha256
+from inference.errors import InferenceError
 from inference.files import write_atomic
+from inference.photos import find_in_photos
 from inference.registry import serving_model
 from inference.request import BaselineFiles, Budget, DetectRequest
 from inference.sanitation import find_sanitation
@@ -55,6 +58,42 @@ def detect_patrol(request: DetectRequest, progress: Progress | None = None) -> S
     )
 
 
+def detect_photos(
+    photos: Sequence[Path],
+    poses: Poses,
+    *,
+    ground_m: float | None = None,
+    patrol_id: str | None = None,
+    budget: Budget | None = None,
+    models_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> SiteCollection:
+    """Finds waste in single photographs (there is no earlier day to compare with).
+
+    Args:
+        photos: Hand-held or drone photographs.
+        poses: Their poses, matched by file name.
+        ground_m: Level of the ground in the poses' height reference; 0 above take-off, else 0 is refused.
+        patrol_id: Where there is one.
+        budget: Threshold and number; the model card's when None.
+        models_dir: A registry of models learnt later.
+        progress: Called by photograph.
+
+    Returns:
+        Candidates, each naming its photograph and `bbox_px`; a point where a picture does not look down.
+
+    Raises:
+        InferenceError: A photograph does not decode or has no pose, or the ground's level is not known.
+    """
+    if ground_m is None:
+        if poses.height_reference != "take-off":
+            raise InferenceError("the ground's level is not known: give ground_m for poses above sea level")
+        ground_m = 0.0
+    model = serving_model("waste", models_dir)
+    features = find_in_photos(model, photos, poses, ground_m, budget or Budget(), progress)
+    return SiteCollection(patrol_id=patrol_id, models={"waste": model.card.name}, features=tuple(features))
+
+
 def write_sites(collection: SiteCollection, path: Path) -> None:
     """Writes `sites.geojson` whole or not at all."""
     document = collection.model_dump(mode="json")
@@ -66,5 +105,6 @@ __all__ = [
     "Budget",
     "DetectRequest",
     "detect_patrol",
+    "detect_photos",
     "write_sites",
 ]

@@ -1,0 +1,146 @@
+"""Simulated towns for benchmarks of detection: two days as mosaics, surfaces, permits and truth, by seed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rasterio
+import shapely
+from rasterio.enums import Resampling
+from rasterio.transform import Affine
+from shapely.geometry import mapping, shape
+
+from inference.detect import BaselineFiles, DetectRequest
+from inference.sites import SiteCollection
+from inference.training.scoring import Case, Found, TrueThing
+from simulators.changes import Changes
+from simulators.town import Town, TownDay, build_town
+
+
+@dataclass(frozen=True)
+class TownFiles:
+    """One town on two days, as a stitcher would leave it."""
+
+    folder: Path
+    request: DetectRequest
+    truth: tuple[TrueThing, ...]
+    area_m2: float
+
+
+def _write(path: Path, values: np.ndarray, crs: str, transform: Affine, lossy: bool) -> None:
+    bands = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+    profile = {
+        "driver": "GTiff",
+        "width": bands.shape[2],
+        "height": bands.shape[1],
+        "count": bands.shape[0],
+        "dtype": bands.dtype,
+        "crs": crs,
+        "transform": transform,
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "JPEG" if lossy else "DEFLATE",
+    }
+    if lossy:
+        profile |= {"photometric": "YCBCR", "jpeg_quality": 90}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(bands)
+        dataset.build_overviews([2, 4, 8, 16], Resampling.average)
+
+
+def _disturbed(rgb: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, float]]:
+    """Shifted by up to 2 px, gain up to 15 %, a little blur and noise: what a stitcher leaves."""
+    dx, dy = rng.uniform(-2, 2, 2)
+    moved = cv2.warpAffine(rgb, np.float32([[1, 0, dx], [0, 1, dy]]), rgb.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.97, 1.03, 3)
+    noisy = cv2.GaussianBlur(moved, (0, 0), 0.6).astype(np.float32) * gain + rng.normal(0, 2.5, rgb.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), (float(dx), float(dy))
+
+
+def _surface(dsm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A surface as matching of frames gives it: half a metre coarse, smooth at edges, waves and noise of 0.2 m."""
+    coarse = cv2.resize(dsm, None, fx=1 / 4, fy=1 / 4, interpolation=cv2.INTER_AREA)
+    coarse = cv2.GaussianBlur(cv2.medianBlur(coarse.astype(np.float32), 3), (0, 0), 1.5)
+    waves = cv2.resize(
+        rng.normal(0, 0.15, (8, 8)).astype(np.float32), coarse.shape[::-1], interpolation=cv2.INTER_CUBIC
+    )
+    noise = cv2.GaussianBlur(rng.normal(0, 0.6, coarse.shape).astype(np.float32), (0, 0), 1.5)
+    return (coarse + waves + noise + rng.normal(0, 0.5)).astype(np.float32)
+
+
+def _things(day: TownDay, town: Town) -> tuple[TrueThing, ...]:
+    east, north = town.origin
+    found = [
+        TrueThing(
+            shapely.affinity.translate(c.polygon if c.kind != "wall" else c.polygon.buffer(0.1), east, north),
+            c.family,
+            wanted=not c.permitted,
+            area_m2=c.area_m2,
+        )
+        for c in day.changes
+    ]
+    # Piles that always stood on building sites count neither way.
+    found += [
+        TrueThing(shapely.affinity.translate(h.polygon, east, north), "sanitation", neutral=True)
+        for h in town.things.heaps
+    ]
+    return tuple(found)
+
+
+def _permits(day: TownDay, town: Town, path: Path) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "geometry": mapping(shapely.transform(c.permit, lambda xy: np.array([town.lonlat(x, y) for x, y in xy]))),
+            "properties": {"permit_no": f"LY-{c.number:03d}", "max_height_m": c.permit_height_m},
+        }
+        for c in day.changes
+        if c.permit is not None
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+
+
+def write_town(seed: int, folder: Path, size_m: float, changes: Changes, gsd_m: float = 0.08) -> TownFiles:
+    """Renders two days straight down and leaves what a stitcher would, imperfections included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, 404])
+    town = build_town(seed, size_m=(size_m, size_m))
+    days = (town.day(0), town.day(1 + seed % 5, changes=changes))
+    crs = f"EPSG:{town.crs.to_epsg()}"
+    for name, day in zip(("old", "new"), days, strict=True):
+        ortho = day.render_ortho(gsd_m)
+        rgb, _ = _disturbed(np.asarray(ortho.rgb), rng)
+        _write(folder / f"{name}.tif", rgb, crs, ortho.transform, lossy=True)
+        coarse = _surface(np.asarray(ortho.dsm), rng)
+        step = np.asarray(ortho.dsm).shape[0] / coarse.shape[0]
+        _write(folder / f"{name}-dsm.tif", coarse, crs, ortho.transform * Affine.scale(step), lossy=False)
+    _permits(days[1], town, folder / "permits.geojson")
+    request = DetectRequest(
+        mosaic=folder / "new.tif",
+        dsm=folder / "new-dsm.tif",
+        baseline=BaselineFiles(mosaic=folder / "old.tif", dsm=folder / "old-dsm.tif"),
+        permits=folder / "permits.geojson",
+    )
+    return TownFiles(folder, request, _things(days[1], town), size_m * size_m)
+
+
+def case_of(place: str, sites: SiteCollection, truth: tuple[TrueThing, ...], area_m2: float, crs: str) -> Case:
+    """A detection beside its truth, in metres."""
+    from pyproj import Transformer
+
+    to_metres = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    found = tuple(
+        Found(
+            shapely.make_valid(shapely.transform(shape(f.geometry), to_metres.transform, interleaved=False)),
+            f.properties.family,
+            f.properties.probability,
+            filed=f.properties.permitted is not True,
+        )
+        for f in sites.features
+    )
+    return Case(place, area_m2, found, truth)

@@ -1,0 +1,1 @@
+"""How the networks learn: folders of scenes in, model folders out. Serving never imports this."""

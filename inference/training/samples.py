@@ -1,0 +1,216 @@
+"""Crops to learn from: cut, turned, scaled, relit and shifted, with their targets drawn in the same frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.training.paste import Donor, paste
+from inference.training.scenes import Scene, Thing
+
+Rng = np.random.Generator
+Image = NDArray[np.uint8]
+Target = NDArray[np.float32]
+
+CROP_PX = 192
+# Cameras, heights and lenses differ: a crop's scale is drawn from this range around the model's spacing.
+SCALES = (0.75, 1.35)
+# Two days never lie on each other exactly; the guard takes out what is beyond this (pixels of the change model).
+MISREGISTRATION_PX = 2.5
+_OUT = 2
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One crop: the day or days, (c, h / 2, w / 2) targets, and where they count."""
+
+    images: tuple[Image, ...]
+    target: Target
+    weight: Target
+
+
+def _similarity(rng: Rng, centre: tuple[float, float], size: int) -> NDArray[np.float64]:
+    """Source pixels to crop pixels: any turn, a flip, a scale, `centre` near the middle."""
+    angle, scale = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(*np.log(SCALES)))
+    flip = rng.choice([-1.0, 1.0])
+    c, s = np.cos(angle) * scale, np.sin(angle) * scale
+    turn = np.array([[c, -s], [s, c]]) @ np.diag([flip, 1.0])
+    offset = np.array([size / 2, size / 2]) - turn @ np.array(centre)
+    return np.column_stack([turn, offset])
+
+
+def _warp(image: Image, matrix: NDArray[np.float64], size: int) -> Image:
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
+    )
+
+
+def relight(image: Image, rng: Rng, strength: float = 1.0) -> Image:
+    """Another camera and another sky: gain, tint, gamma, haze, blur, noise, JPEG."""
+    x: NDArray = image.astype(np.float32) / 255.0
+    x = x ** np.exp(rng.normal(0, 0.22 * strength))
+    x = x * np.exp(rng.normal(0, 0.15 * strength)) * np.exp(rng.normal(0, 0.05 * strength, 3))
+    gray = x.mean(axis=2, keepdims=True)
+    x = gray + (x - gray) * np.exp(rng.normal(0, 0.25 * strength))
+    x = x + rng.normal(0, 0.03 * strength)
+    if rng.random() < 0.35:
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.3))))
+    if rng.random() < 0.5:
+        x = x + rng.normal(0, rng.uniform(0.005, 0.03), x.shape)
+    out = np.clip(x * 255.0, 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 92))])
+        if ok:
+            out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return out
+
+
+def cast_shadow(images: tuple[Image, ...], rng: Rng) -> tuple[Image, ...]:
+    """A soft or hard shadow over a part of one day only: a shadow is no building."""
+    index = int(rng.integers(len(images)))
+    size = images[index].shape[0]
+    corners = rng.uniform(-0.2, 1.2, (int(rng.integers(3, 6)), 2)) * size
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [cv2.convexHull(corners.astype(np.float32)).astype(np.int32)], 1.0)
+    soft = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.6, 4.0)))
+    dark = 1.0 - soft[..., None] * rng.uniform(0.25, 0.65)
+    shaded = np.clip(images[index] * dark, 0, 255).astype(np.uint8)
+    return tuple(shaded if i == index else image for i, image in enumerate(images))
+
+
+def _draw(things: Sequence[Thing], matrix: NDArray[np.float64], size: int) -> Target:
+    mask = np.zeros((size // _OUT, size // _OUT), np.uint8)
+    for thing in things:
+        points = np.asarray(thing.polygon) @ matrix[:, :2].T + matrix[:, 2]
+        if points.max() < 0 or points.min() > size:
+            continue
+        # Half a pixel: cell centres, in fillPoly's fixed point of 1/16.
+        cells = np.round((points / _OUT - 0.5) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [cells], 1, shift=4)
+    return mask.astype(np.float32)
+
+
+def _neutral(thing: Thing) -> bool:
+    """Neither waste nor not: piles that always stood on a building site."""
+    return thing.kind == "ignore" or thing.label == "heap_spoil"
+
+
+def _family(scene: Scene, family: str, kinds: tuple[str, ...]) -> list[Thing]:
+    return [t for t in scene.things if t.family == family and t.kind in kinds]
+
+
+def centre_of(scene: Scene, rng: Rng, focus: Sequence[Thing], share: float) -> tuple[float, float]:
+    """Where to cut: near one of `focus` for a `share` of the crops, else anywhere."""
+    height, width = scene.after.shape[:2]
+    if focus and rng.random() < share:
+        thing = focus[int(rng.integers(len(focus)))]
+        x, y = np.mean(thing.polygon, axis=0) + rng.uniform(-0.35, 0.35, 2) * CROP_PX
+        return float(np.clip(x, 0, width)), float(np.clip(y, 0, height))
+    return float(rng.uniform(0, width)), float(rng.uniform(0, height))
+
+
+def _with_pasted(
+    image: Image, bank: Sequence[Donor], rng: Rng, chance: float, shadow_px: float
+) -> tuple[Image, list[Thing]]:
+    """Up to three things of a bank laid into a crop."""
+    added: list[Thing] = []
+    if not bank or rng.random() >= chance:
+        return image, added
+    for _ in range(int(rng.integers(1, 4))):
+        done = paste(image, bank[int(rng.integers(len(bank)))], rng, shadow_px)
+        if done is not None:
+            image = done[0]
+            added.append(done[1])
+    return image, added
+
+
+_HERE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
+    """One crop for the waste network: channels waste, spoil, litter (the last two count only on waste).
+
+    Args:
+        scene: Any; one without waste gets some from `bank` in a half of the crops.
+        rng: Draws everything.
+        bank: Heaps to lay in.
+    """
+    real = _family(scene, "sanitation", ("new", "existing", "altered"))
+    trap = [t for t in scene.things if t.family == "none" and not _neutral(t)]
+    # Kinds first: cars are many, litter is rare.
+    labels = {t.label for t in real}
+    pool = [[t for t in real if t.label == name] for name in sorted(labels)] * 2 + [trap] * bool(trap)
+    focus = pool[int(rng.integers(len(pool)))] if pool else []
+    matrix = _similarity(rng, centre_of(scene, rng, focus, 0.75), CROP_PX)
+    image = _warp(scene.after, matrix, CROP_PX)
+    image, laid = _with_pasted(image, bank, rng, 0.55 if not real else 0.1, 8.0)
+    heavy, light = ("spoil", "construction_waste"), ("litter",)
+    waste = np.maximum(_draw(real, matrix, CROP_PX), _draw(laid, _HERE, CROP_PX))
+    spoil = np.maximum(
+        _draw([t for t in real if t.label in heavy], matrix, CROP_PX),
+        _draw([t for t in laid if t.label in heavy], _HERE, CROP_PX),
+    )
+    litter = np.maximum(
+        _draw([t for t in real if t.label in light], matrix, CROP_PX),
+        _draw([t for t in laid if t.label in light], _HERE, CROP_PX),
+    )
+    ignore = _draw([t for t in scene.things if _neutral(t)], matrix, CROP_PX)
+    images: tuple[Image, ...] = (image,)
+    if rng.random() < 0.2:
+        images = cast_shadow(images, rng)
+    counts = 1.0 - ignore * (1 - waste)
+    return Sample(
+        (relight(images[0], rng),), np.stack([waste, spoil, litter]), np.stack([counts, 0.3 * waste, 0.3 * waste])
+    )
+
+
+def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
+    """One crop for the change network: channels new, gone, built before, built after.
+
+    A scene of one day gives a pair without change; days are swapped in a half of the crops, so that what is new here
+    is gone there.
+
+    Args:
+        scene: Any; one without new structures gets some from `bank` in a half of the crops.
+        rng: Draws everything.
+        bank: Structures to lay in.
+    """
+    rising = _family(scene, "construction", ("new", "altered", "permitted"))
+    falling = _family(scene, "construction", ("gone",))
+    standing = _family(scene, "construction", ("existing",))
+    others = [t for t in scene.things if t.family != "construction"]
+    same = scene.before is None or rng.random() < 0.12
+    # Draw among kinds first, so that many distractors do not crowd out the few new structures.
+    pool = [p for p in ([*rising], [*rising], [*falling], [*others], [*standing]) if p]
+    focus = pool[int(rng.integers(len(pool)))] if pool else []
+    matrix = _similarity(rng, centre_of(scene, rng, focus, 0.8), CROP_PX)
+    after = _warp(scene.after, matrix, CROP_PX)
+    slip = matrix.copy()
+    slip[:, 2] += rng.uniform(-1, 1, 2) * rng.uniform(0, MISREGISTRATION_PX)
+    slip[:, :2] *= 1 + rng.normal(0, 0.002)
+    source = scene.after if same or scene.before is None else scene.before
+    before = _warp(source, slip, CROP_PX)
+    after, laid = _with_pasted(after, bank, rng, 0.55 if not rising else 0.0, 16.0)
+    pasted = _draw(laid, _HERE, CROP_PX)
+    built_after = _draw([*standing, *rising], matrix, CROP_PX)
+    if same:
+        new = gone = np.zeros_like(built_after)
+        built_before = built_after
+    else:
+        new, gone = _draw(rising, matrix, CROP_PX), _draw(falling, matrix, CROP_PX)
+        built_before = _draw([*standing, *falling], matrix, CROP_PX)
+    new, built_after = np.maximum(new, pasted), np.maximum(built_after, pasted)
+    images: tuple[Image, ...] = (before, after)
+    maps = [new, gone, built_before, built_after]
+    if rng.random() < 0.5:
+        images, maps = (after, before), [gone, new, built_after, built_before]
+    if rng.random() < 0.3:
+        images = cast_shadow(images, rng)
+    images = tuple(relight(image, rng) for image in images)
+    known = 1.0 if standing or scene.card.source == "simulator" else 0.0
+    weight = np.stack([np.ones_like(new)] * 2 + [np.full_like(new, 0.25 * known)] * 2)
+    return Sample(images, np.stack(maps), weight)
