@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,17 @@ import numpy as np
 from shapely.geometry import Polygon
 
 from simulators.errors import SimulatorError
-from simulators.palette import Palette
-from simulators.things import Building, Heap, Slab, Wall, rectangle
+from simulators.palette import Palette, jitter
+from simulators.things import RGB, Building, Heap, Region, Slab, Surface, Wall, rectangle
 
 if TYPE_CHECKING:
     from simulators.town import Town
 
 Rng = np.random.Generator
-STRUCTURES = ("building", "shed", "extension", "foundation", "wall")
+Thing = Building | Slab | Wall | Heap | Region
+TARPS: tuple[RGB, ...] = ((50, 96, 170), (60, 120, 80), (190, 190, 186), (60, 60, 62), (214, 120, 60))
+STACKS: tuple[RGB, ...] = ((164, 92, 68), (150, 148, 142), (178, 140, 96), (110, 112, 114))
+POOLS: tuple[RGB, ...] = ((84, 160, 190), (70, 140, 170))
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Changes:
         garbage: Heaps of mixed garbage or rubble, at least 1 m², 0.3 to 1.5 m high.
         spoil: Heaps of earth dumped outside building sites.
         litter: Fields of litter.
+        distractors: What is new and no case: tarpaulins, stacked bricks, pools, dug soil, fresh paving.
         smallest_m2, largest_m2: Range of new buildings' area.
+        lenient: What finds no free ground is left out instead of refused.
     """
 
     seed: int
@@ -45,8 +51,10 @@ class Changes:
     garbage: int = 0
     spoil: int = 0
     litter: int = 0
+    distractors: int = 0
     smallest_m2: float = 6.0
     largest_m2: float = 200.0
+    lenient: bool = False
 
     @classmethod
     def by_seed(cls, seed: int, **counts: int | float) -> Changes:
@@ -65,7 +73,7 @@ class Changes:
             "buildings": int(rng.integers(5, 11)), "permitted": int(rng.integers(1, 4)),
             "over_permit": int(rng.integers(0, 2)), "extensions": int(rng.integers(1, 4)),
             "foundations": int(rng.integers(1, 3)), "walls": int(rng.integers(1, 3)),
-            "garbage": int(rng.integers(6, 14)), "spoil": int(rng.integers(1, 4)), "litter": int(rng.integers(1, 4)),
+            "garbage": int(rng.integers(6, 14)), "spoil": int(rng.integers(1, 4)), "litter": int(rng.integers(1, 4)), "distractors": int(rng.integers(6, 14)),
         }  # fmt: skip
         return cls(seed, **counts)
 
@@ -78,7 +86,7 @@ class Change:
     kind: str
     family: str
     label: str
-    thing: Building | Slab | Wall | Heap
+    thing: Thing
     polygon: Polygon
     height_m: float
     permitted: bool | None = None
@@ -103,34 +111,42 @@ class Placer:
     def place(self) -> list[Change]:
         """All changes, unpermitted structures first."""
         wanted = self.changes
-        for _ in range(wanted.buildings):
-            self._building("new_building", False)
-        for _ in range(wanted.permitted):
-            self._building("new_building", True)
-        for _ in range(wanted.over_permit):
-            self._building("over_permit", True)
-        for _ in range(wanted.extensions):
-            self._extension()
-        for _ in range(wanted.foundations):
-            self._foundation()
-        for _ in range(wanted.walls):
-            self._wall()
-        for kind, count in (("garbage", wanted.garbage), ("spoil", wanted.spoil), ("litter", wanted.litter)):
+        makers: list[tuple[int, Callable[[], None]]] = [
+            (wanted.buildings, lambda: self._building("new_building", False)),
+            (wanted.permitted, lambda: self._building("new_building", True)),
+            (wanted.over_permit, lambda: self._building("over_permit", True)),
+            (wanted.extensions, self._extension),
+            (wanted.foundations, self._foundation),
+            (wanted.walls, self._wall),
+            (wanted.garbage, lambda: self._heap("garbage")),
+            (wanted.spoil, lambda: self._heap("spoil")),
+            (wanted.litter, lambda: self._heap("litter")),
+            (wanted.distractors, self._distractor),
+        ]
+        for count, make in makers:
             for _ in range(count):
-                self._heap(kind)
+                try:
+                    make()
+                except SimulatorError:
+                    if not wanted.lenient:
+                        raise
         return self.out
 
-    def _add(self, kind: str, family: str, thing: Building | Slab | Wall | Heap, polygon: Polygon, tall: float,
+    def _add(self, kind: str, family: str, thing: Thing, polygon: Polygon, tall: float,
              permitted: bool | None = None, permit: Polygon | None = None, cap: float | None = None) -> None:  # fmt: skip
         label = {"garbage": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
         self.out.append(Change(len(self.out) + 1, kind, family, label, thing, polygon, tall, permitted, permit, cap))
 
-    def _spot(self, shape_at: object, gap_m: float, *, roads: bool = False, tries: int = 4000) -> Polygon:
+    def _spot(
+        self, shape_at: Callable[[float, float], Polygon], gap_m: float, *, roads: bool = False, tries: int = 3000
+    ) -> Polygon:
         """A shape on free ground, from a maker of (x, y) -> polygon."""
         half_x, half_y = self.town.size_m[0] / 2 - 12, self.town.size_m[1] / 2 - 12
+        if self.changes.lenient:
+            tries //= 6
         for attempt in range(tries):
             x, y = float(self.rng.uniform(-half_x, half_x)), float(self.rng.uniform(-half_y, half_y))
-            shape: Polygon = shape_at(x, y)  # type: ignore[operator]
+            shape = shape_at(x, y)
             slack = gap_m if attempt < tries / 2 else gap_m / 2
             if self.town.is_free(shape.buffer(slack), roads=roads) and not any(
                 shape.distance(other.polygon) < max(4.0, slack) for other in self.out
@@ -204,6 +220,27 @@ class Placer:
             last = ((ring[3][0] + ring[0][0]) / 2, (ring[3][1] + ring[0][1]) / 2)
         tall = float(rng.uniform(1.8, 2.6))
         self._add("wall", "construction", Wall((first, last), 0.3, tall, (176, 140, 124)), shape, tall, False)
+
+    def _distractor(self) -> None:
+        rng = self.rng
+        kind = str(rng.choice(["tarp", "stack", "stack", "pool", "soil", "paving"]))
+        low, high = {"stack": (1.0, 3.0), "pool": (3.0, 7.0)}.get(kind, (2.0, 8.0))
+        length, width, azimuth = (
+            float(rng.uniform(low, high)),
+            float(rng.uniform(low, high)),
+            float(rng.uniform(0, 180)),
+        )
+        shape = self._spot(lambda x, y: rectangle(x, y, length, width, azimuth), 0.5)
+        x, y = shape.centroid.x, shape.centroid.y
+        if kind in ("soil", "paving"):
+            surface = Surface.SOIL if kind == "soil" else Surface.PAVING
+            self._add(kind, "none", Region(shape, surface), shape, 0.0)
+            return
+        tall = {"tarp": 0.06, "stack": float(rng.uniform(0.5, 1.3)), "pool": 0.05}[kind]
+        colours = {"tarp": TARPS, "stack": STACKS, "pool": POOLS}[kind]
+        rgb = jitter(rng, colours[int(rng.integers(len(colours)))])
+        slab = Slab(x, y, length, width, azimuth, tall, rgb, int(rng.integers(1, 2**31)), columns=False)
+        self._add(kind, "none", slab, shape, tall)
 
     def _heap(self, kind: str) -> None:
         rng = self.rng

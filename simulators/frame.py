@@ -51,9 +51,14 @@ class Optics:
 
 
 class Darkroom:
-    """Renders photographs of one ground with one camera; holds what does not change from frame to frame."""
+    """Renders photographs of one ground with one camera; holds what does not change from frame to frame.
+
+    Attributes:
+        heights: Of what each pixel of the latest photograph shows, m above sea level.
+    """
 
     def __init__(self, ground: Ground, camera: Camera, optics: Optics, seed: int) -> None:
+        self.heights: Floats | None = None
         self.ground, self.camera, self.optics, self.seed = ground, camera, optics, seed
         self.rays = rays(camera, optics.lens)
         self.lag = (coarse_positions(camera.height_px) / camera.height_px - 0.5)[:, None]
@@ -80,7 +85,8 @@ class Darkroom:
         if self.optics.readout_s > 0:
             u = u + (self.lag * self.optics.readout_s * exposure.speed_east_mps / ground.gsd_m).astype(np.float32)
             v = v + (self.lag * self.optics.readout_s * exposure.speed_north_mps / ground.gsd_m).astype(np.float32)
-        image = self._colours(u, v, col, row, datum, exposure.true_alt_amsl_m - datum)
+        image, share = self._colours(u, v, col, row, datum, exposure.true_alt_amsl_m - datum)
+        self.heights = exposure.true_alt_amsl_m - (exposure.true_alt_amsl_m - datum) * share
         self._hide_sky(image, directions)
         return self._exposed(image, exposure)
 
@@ -104,8 +110,10 @@ class Darkroom:
             left, int(max(min(cols, col1 + margin), left + 2))
         )
 
-    def _colours(self, u: Floats, v: Floats, col: float, row: float, datum: float, camera_m: float) -> Bytes:
-        """Colour of the first surface along each ray."""
+    def _colours(
+        self, u: Floats, v: Floats, col: float, row: float, datum: float, camera_m: float
+    ) -> tuple[Bytes, Floats]:
+        """Colour of the first surface along each ray, and the share of the way to the datum at which it lies."""
         camera, ground = self.camera, self.ground
         part = self._window(
             col + min(0.0, float(u.min())), col + max(0.0, float(u.max())), row - max(0.0, float(v.max())),
@@ -135,7 +143,7 @@ class Darkroom:
             owned = ~np.isnan(paint[:, 0])
             side[owned] = paint[owned]
             flat[where] = np.clip(side, 0, 255).astype(np.uint8)
-        return image
+        return image, share
 
     def _walls(
         self, where: NDArray[np.intp], cols: Floats, rows: Floats, share: Floats, u: Floats, v: Floats,

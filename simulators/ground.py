@@ -121,14 +121,20 @@ def _save(folder: Path, transform: Affine, crs: CRS, sun: tuple[float, float, fl
 
 
 def town_ground(
-    day: TownDay, gsd_m: float, folder: Path | None = None, *, processes: int = 1,
+    day: TownDay, gsd_m: float, folder: Path | None = None, *, margin_m: float | None = None, processes: int = 1,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Ground:  # fmt: skip
     """Renders a town's day, with its margin, for photographing at about `gsd_m`."""
     keep = tempfile.TemporaryDirectory(prefix="yunxun-ground-") if folder is None else None
     place = Path(keep.name) if keep else folder
     assert place is not None
-    ortho = day.render_ortho(gsd_m, margin_m=day.margin_m, folder=place, processes=processes, progress=progress)
+    ortho = day.render_ortho(
+        gsd_m,
+        margin_m=day.margin_m if margin_m is None else margin_m,
+        folder=place,
+        processes=processes,
+        progress=progress,
+    )
     rgb, frames = day.scene.walls()
     body = np.zeros((len(rgb), 6), np.float32)
     for k, (x, y, length, width, azimuth, storey) in frames.items():

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -28,7 +28,7 @@ from simulators.plots import Furnisher
 from simulators.raster import Grid, Noise
 from simulators.sun import Sun
 from simulators.surface import SEASONS, Season
-from simulators.things import Building, Car, Heap, Slab, Surface, Things, Wall
+from simulators.things import Building, Car, Heap, Region, Slab, Surface, Things, Wall
 
 # Country around the town, so that frames at its edge see ground.
 MARGIN_M = 90.0
@@ -106,18 +106,23 @@ class Town:
 
     def day(self, k: int, *, sun: Sun | None = None, season: str = "summer", changes: Changes | None = None) -> TownDay:
         """The town on day `k`: cars and light of its own, some crowns trimmed, `changes` since day 0."""
+        return self.day_with(k, Placer(self, changes).place() if changes else [], sun=sun, season=season)
+
+    def day_with(self, k: int, came: Sequence[Change], *, sun: Sun | None = None, season: str = "summer") -> TownDay:
+        """`day` with changes that are already placed."""
         rng = np.random.default_rng([self.seed, 5000 + k])
-        came = Placer(self, changes).place() if changes else []
         things = replace(self.things)
         things.cars = _cars(rng, self, [c.polygon for c in came])
         things.trees = [
             replace(t, radius_m=t.radius_m * 0.75, height_m=t.height_m * 0.85) if k and rng.random() < 0.06 else t
             for t in self.things.trees
         ]
-        things.buildings = self.things.buildings + [c.thing for c in came if isinstance(c.thing, Building)]
-        things.slabs = self.things.slabs + [c.thing for c in came if isinstance(c.thing, Slab)]
-        things.walls = self.things.walls + [c.thing for c in came if isinstance(c.thing, Wall)]
-        things.heaps = self.things.heaps + [c.thing for c in came if isinstance(c.thing, Heap)]
+        new = [c.thing for c in came]
+        things.buildings = self.things.buildings + [t for t in new if isinstance(t, Building)]
+        things.slabs = self.things.slabs + [t for t in new if isinstance(t, Slab)]
+        things.walls = self.things.walls + [t for t in new if isinstance(t, Wall)]
+        things.heaps = self.things.heaps + [t for t in new if isinstance(t, Heap)]
+        things.regions = self.things.regions + [t for t in new if isinstance(t, Region)]
         if sun is None:
             sun = Sun(float(rng.uniform(105, 255)), float(rng.uniform(36, 62)), float(rng.choice([0, 0, 0.3])))
         scene = Scene(
