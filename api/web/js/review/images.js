@@ -5,6 +5,8 @@ import * as api from "../api.js";
 // Chips of 768 px show 10 cm at the usual window of 60 m; two of them decoded take 4.7 MB.
 export const CHIP_PX = 768;
 export const AHEAD = 10;
+// A picture that failed is asked for again after this, not at every drawing.
+const AGAIN_MS = 4000;
 // So many candidates stay decoded: ten ahead, and a few behind for undo. About 120 MB with their photographs.
 const KEEP = 16;
 const PARALLEL = 4;
@@ -21,9 +23,12 @@ class Picture {
   settle(state, bitmap = null) {
     this.state = state;
     this.bitmap = bitmap;
+    this.settledAt = performance.now();
     this.resolve(this);
   }
 }
+
+const isStale = (picture) => picture.state === "failed" && performance.now() - picture.settledAt > AGAIN_MS;
 
 /** Loads pictures by path, the most urgent first, and forgets those far behind. */
 export class Images {
@@ -36,7 +41,7 @@ export class Images {
   /** The picture at `path`; it begins to load ahead of others if it was not asked before. */
   get(path) {
     const known = this.pictures.get(path);
-    if (known && known.state !== "failed") return known;
+    if (known && !isStale(known)) return known;
     const picture = new Picture(path);
     this.pictures.set(path, picture);
     this.wanted.unshift(picture);
@@ -56,7 +61,7 @@ export class Images {
     this.wanted = [];
     for (const path of paths) {
       let picture = this.pictures.get(path);
-      if (!picture || picture.state === "failed") {
+      if (!picture || isStale(picture)) {
         picture = new Picture(path);
         this.pictures.set(path, picture);
       }

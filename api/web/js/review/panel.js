@@ -1,6 +1,7 @@
 /** The facts of a candidate and what can be done with it. */
 
 import { fill, h } from "../dom.js";
+import { patrolOf } from "../names.js";
 import {
   CANDIDATE_STATES, REASONS, areaText, familyText, heightText, labelText, percentText, permitText, placeText, timeText,
 } from "../words.js";
@@ -62,15 +63,24 @@ export class Panel {
   }
 }
 
+/** The patrol by name; filled in when it is known. */
+function patrolName(candidate) {
+  if (candidate.patrol_name) return candidate.patrol_name;
+  const holder = h("span", {}, "…");
+  patrolOf(candidate.patrol_id).then((patrol) => { holder.textContent = patrol?.name ?? candidate.patrol_id; });
+  return holder;
+}
+
 /** [name, value, tone] of each fact worth a line. */
 export function factsOf(candidate) {
   const c = candidate;
+  const { seen = 0, looked = 0 } = c.more ?? {};
   const rows = [
     ["面积", areaText(c.area_m2)],
     ["高度变化", heightText(c.height_change_m)],
     ["许可", permitText(c), c.permitted === false ? "tone-bad" : c.permitted ? "tone-good" : "muted"],
-    ["出现 / 应见", c.looked ? `${c.seen} / ${c.looked} 张` : "—"],
-    ["巡查", c.patrol_name ?? c.patrol_id],
+    ["出现 / 应见", looked ? `${seen} / ${looked} 张` : "—"],
+    ["巡查", patrolName(c)],
     ["时间", timeText(c.seen_at ?? c.flown_at ?? c.created_at)],
     ["单元网格", c.cell ? h("span.mono", {}, c.cell) : "—"],
     ["坐标", h("a.mono", { href: `#/map?candidate=${encodeURIComponent(c.id)}`, title: "在地图上查看（M）" }, placeText(c.lon, c.lat))],

@@ -100,7 +100,7 @@ export class Viewer extends EventTarget {
     this.dispatchEvent(new Event("view"));
   }
 
-  rings() { return this.candidate?.images?.window?.outline ?? []; }
+  rings() { return this.candidate?.images_window?.outline ?? []; }
 
   outlineInView() {
     const points = this.rings().flat();
