@@ -101,7 +101,7 @@ class PhotoLog:
         roll, pitch, yaw = camera_angles_deg(f.q)
         return Capture(
             time_utc=self._time(f.time_utc), index=f.image_index, file=PurePosixPath(urlsplit(f.file_url).path).name,
-            lon=f.lon * 1e-7, lat=f.lat * 1e-7, alt_amsl_m=f.alt * 1e-3, height_rel_m=f.relative_alt * 1e-3,
+            lon=round(f.lon * 1e-7, 7), lat=round(f.lat * 1e-7, 7), alt_amsl_m=f.alt * 1e-3, height_rel_m=f.relative_alt * 1e-3,
             camera_roll_deg=round(roll, 3), camera_pitch_deg=round(pitch, 3), camera_yaw_deg=round(yaw, 3),
             **self._common(),
         )  # fmt: skip
@@ -109,8 +109,9 @@ class PhotoLog:
     def _from_feedback(self, f: Any) -> Capture:
         # ArduPilot reports the airframe's attitude; a mapping camera without a gimbal looks down from it.
         return Capture(
-            time_utc=self._time(f.time_usec), index=f.img_idx, lon=f.lng * 1e-7, lat=f.lat * 1e-7,
-            alt_amsl_m=f.alt_msl, height_rel_m=f.alt_rel, camera_roll_deg=round(f.roll, 3),
+            time_utc=self._time(f.time_usec), index=f.img_idx, lon=round(f.lng * 1e-7, 7),
+            lat=round(f.lat * 1e-7, 7),
+            alt_amsl_m=round(f.alt_msl, 2), height_rel_m=round(f.alt_rel, 2), camera_roll_deg=round(f.roll, 3),
             camera_pitch_deg=round(f.pitch - 90.0, 3), camera_yaw_deg=round(f.yaw % 360, 3), **self._common(),
         )  # fmt: skip
 

@@ -105,6 +105,7 @@ class SortieFlight:
         """Uploads, checks, flies, follows to disarming; never raises for what a vehicle or a link does."""
         recorder = Recorder(self.vehicle, self.files.tlog, self.files.commands, self.operator)
         flusher = asyncio.create_task(self._flush(recorder))
+        self._texts_seen_s = time.monotonic()
         why, missing = "", 0
         wh_before = self._consumed_wh()
         try:
