@@ -15,7 +15,7 @@ from api.base import iso
 from api.errors import InvalidError
 
 Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before")]
-Limit = Annotated[int, Query(ge=1, le=500)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def write_cursor(*keys: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import idempotency
@@ -21,7 +23,10 @@ from api.context import Context, Filer, Here, Reviewer, Staff, problems
 from api.errors import InvalidError
 from api.geo import as_geojson, parse_box, read_geometry, tile_rows
 from api.paging import Cursor, Limit, read_cursor, write_cursor
-from api.review.service import get
+from api.patrols.models import Patrol
+from api.patrols.service import path_of
+from api.review.service import address_of, get
+from api.tiles.crops import chip_window
 
 router = APIRouter(prefix="/api/v1", tags=["candidates"], responses=problems(401, 403, 422))
 PatrolId = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,64}$")]
@@ -81,6 +86,11 @@ class CandidateOut(BaseModel):
     decided_at: str | None
     created_at: str | None
     version: int
+    needs_address: bool
+    patrol_name: str | None = None
+    flown_at: str | None = None
+    address_suggested: str | None = None
+    images_window: dict[str, Any] | None = None
 
 
 class CandidatePage(BaseModel):
@@ -109,7 +119,25 @@ def candidate_out(row: Candidate) -> dict[str, Any]:
         "lease_until": iso(row.lease_until),
         "decided_at": iso(row.decided_at),
         "created_at": iso(row.created_at),
+        "needs_address": row.state == "accepted" and row.case_id is None,
     }  # fmt: skip
+
+
+def candidates_out(session: Session, rows: Sequence[Candidate], *, full: bool = False) -> list[dict[str, Any]]:
+    """Candidates with their patrols' names; `full` adds what a reviewer's screen needs of each."""
+    ids = {row.patrol_id for row in rows}
+    patrols = {patrol.id: patrol for patrol in session.scalars(select(Patrol).where(Patrol.id.in_(ids)))}
+    items = []
+    for row in rows:
+        item, patrol = candidate_out(row), patrols.get(row.patrol_id)
+        if patrol is not None:
+            item |= {"patrol_name": patrol.name, "flown_at": iso(patrol.flown_at)}
+        if full:
+            mosaic = path_of(patrol, "mosaic") if patrol else None
+            item["address_suggested"] = row.address or address_of(session, row)
+            item["images_window"] = chip_window(mosaic, row.geom) if mosaic else None
+        items.append(item)
+    return items
 
 
 @router.post(
@@ -182,6 +210,7 @@ def candidates(
     cell: Annotated[str | None, Query(pattern=r"^[0-9A-Z]{2,16}$", description="prefix")] = None,
     bbox: Annotated[str | None, Query(max_length=120, description="west,south,east,north")] = None,
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    needs_address: Annotated[bool, Query(description="accepted, and not filed for want of one")] = False,
     reviewer: Annotated[str | None, Query(max_length=80)] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -194,6 +223,8 @@ def candidates(
         query = query.where(Candidate.family == family)
     if patrol_id:
         query = query.where(Candidate.patrol_id == patrol_id)
+    if needs_address:
+        query = query.where(Candidate.state == "accepted", Candidate.case_id.is_(None))
     if cell:
         query = query.where(Candidate.cell.startswith(cell, autoescape=True))
     if min_probability is not None:
@@ -212,8 +243,9 @@ def candidates(
         query = query.where(Candidate.pk < after[0])
     with here.database.read() as session:
         found = session.scalars(query).all()
+        items = candidates_out(session, found[:limit])
     more = write_cursor(found[limit - 1].pk) if len(found) > limit else None
-    return JSONResponse({"items": [candidate_out(row) for row in found[:limit]], "next": more})
+    return JSONResponse({"items": items, "next": more})
 
 
 class DrawnIn(BaseModel):
@@ -247,4 +279,5 @@ def candidate(patrol_id: PatrolId, n: Number, here: Here, actor: Staff) -> JSONR
     """One candidate."""
     with here.database.read() as session:
         row = get(session, f"{patrol_id}/{n}", actor.districts)
-        return JSONResponse(candidate_out(row), headers={"ETag": f'"{row.version}"'})
+        (item,) = candidates_out(session, [row], full=True)
+        return JSONResponse(item, headers={"ETag": f'"{row.version}"'})

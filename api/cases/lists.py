@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -39,21 +40,21 @@ def box_of(value: str | None) -> Box | None:
 def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     """The filters as SQL."""
     west, south, east, north = wanted.box or (0.0, 0.0, 0.0, 0.0)
-    optional: list[tuple[object, ColumnElement[bool]]] = [
-        (wanted.states, Case.state.in_(wanted.states)),
-        (wanted.family, Case.family == wanted.family),
-        (wanted.code, Case.code == wanted.code),
-        (wanted.cell, Case.cell.startswith(wanted.cell or "", autoescape=True)),
-        (wanted.district, Case.district == wanted.district),
-        (wanted.box, Case.lon.between(west, east) & Case.lat.between(south, north)),
-        (wanted.since, Case.filed_at >= wanted.since),
-        (wanted.until, Case.filed_at < wanted.until),
-        (wanted.reviewer, Case.reviewer == wanted.reviewer),
-        (wanted.min_probability is not None, Case.probability >= wanted.min_probability),
-        (wanted.districts, Case.district.in_(wanted.districts)),
-        (wanted.after, Case.id < wanted.after),
+    optional: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
+        (wanted.states, lambda: Case.state.in_(wanted.states)),
+        (wanted.family, lambda: Case.family == wanted.family),
+        (wanted.code, lambda: Case.code == wanted.code),
+        (wanted.cell, lambda: Case.cell.startswith(wanted.cell or "", autoescape=True)),
+        (wanted.district, lambda: Case.district == wanted.district),
+        (wanted.box, lambda: Case.lon.between(west, east) & Case.lat.between(south, north)),
+        (wanted.since, lambda: Case.filed_at >= wanted.since),
+        (wanted.until, lambda: Case.filed_at < wanted.until),
+        (wanted.reviewer, lambda: Case.reviewer == wanted.reviewer),
+        (wanted.min_probability is not None, lambda: Case.probability >= wanted.min_probability),
+        (wanted.districts, lambda: Case.district.in_(wanted.districts)),
+        (wanted.after, lambda: Case.id < wanted.after),
     ]
-    return [condition for given, condition in optional if given]
+    return [condition() for given, condition in optional if given]
 
 
 def page(session: Session, wanted: Wanted, limit: int) -> list[Case]:

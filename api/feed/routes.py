@@ -84,6 +84,24 @@ async def feed(
     return Response(body, media_type=BATCH_TYPE, headers={"Feed-Position": str(batch.after)})
 
 
+@router.get("/recent", response_class=Response, responses={200: {"content": {BATCH_TYPE: {"schema": _BATCH_SCHEMA}}}})
+def recent(
+    here: Here,
+    actor: Reader,
+    before: Annotated[str | None, Query(max_length=60, description="the `Feed-Position` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    family: Family = None,
+    district: District = None,
+    code: Code = None,
+) -> Response:
+    """The newest events first, for screens; a program reads the feed."""
+    start = service.parse_position(before) if before else None
+    with here.database.read() as session:
+        batch = service.recent(session, start, limit, _filter(actor, family, district, code))
+    body = "[" + ",".join(batch.events) + "]"
+    return Response(body, media_type=BATCH_TYPE, headers={"Feed-Position": str(batch.after)})
+
+
 @router.get("/stream", response_class=StreamingResponse, responses=problems(410))
 async def stream(
     request: Request,

@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sqlalchemy import ColumnElement, Select, insert, literal_column, select, text, tuple_
 from sqlalchemy.orm import Session
@@ -201,25 +201,32 @@ def read(session: Session, after: Position, limit: int, wanted: Filter, feed_day
     return Batch(events, after)
 
 
+def _columns() -> Select[Any]:
+    return cast(
+        Select[Any],
+        select(
+            Event.epoch, Event.xid, Event.seq, Event.type, Event.subject, Event.time, Event.actor, Event.family,
+            Event.district, Event.code, Event.chain_n, Event.prev_hash, Event.hash, Event.data,
+        ),
+    )  # fmt: skip
+
+
+def _visible(session: Session, query: Select[Any]) -> Select[Any]:
+    """Only what no transaction still under way could come before."""
+    if not is_postgres(session):
+        return query
+    return query.where(
+        text(
+            "(events.epoch < (SELECT epoch FROM feed_epoch WHERE id = 1)"
+            " OR events.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
+        )
+    )
+
+
 def _window(session: Session, after: Position, rows: int) -> Select[Any]:
     order = (Event.epoch, Event.xid, Event.seq)
-    query: Select[Any] = (
-        select(
-            *order, Event.type, Event.subject, Event.time, Event.actor, Event.family, Event.district, Event.code,
-            Event.chain_n, Event.prev_hash, Event.hash, Event.data,
-        )
-        .where(tuple_(*order) > tuple_(after.epoch, after.xid, after.seq))
-        .order_by(*order)
-        .limit(rows)
-    )  # fmt: skip
-    if is_postgres(session):
-        query = query.where(
-            text(
-                "(events.epoch < (SELECT epoch FROM feed_epoch WHERE id = 1)"
-                " OR events.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
-            )
-        )
-    return query
+    query = _columns().where(tuple_(*order) > tuple_(after.epoch, after.xid, after.seq)).order_by(*order).limit(rows)
+    return _visible(session, query)
 
 
 def _wanted(row: Any, wanted: Filter) -> bool:
@@ -254,6 +261,23 @@ def _cloud_event(row: Any) -> str:
     return json.dumps(head, ensure_ascii=False)[:-1] + ',"data":' + row.data + "}"
 
 
+def recent(session: Session, before: Position | None, limit: int, wanted: Filter) -> Batch:
+    """The newest events first, before a position; `Batch.after` is where the next page begins."""
+    order = (Event.epoch, Event.xid, Event.seq)
+    query = _visible(session, _columns()).order_by(*(column.desc() for column in order)).limit(20 * limit)
+    if before is not None:
+        query = query.where(tuple_(*order) < tuple_(before.epoch, before.xid, before.seq))
+    events: list[str] = []
+    position = before or START
+    for row in session.execute(query):
+        position = Position(row.epoch, row.xid, row.seq)
+        if _wanted(row, wanted):
+            events.append(_cloud_event(row))
+            if len(events) == limit:
+                break
+    return Batch(events, position)
+
+
 def history(session: Session, subject: str) -> list[Event]:
     """All events of one subject, oldest first."""
     return list(session.scalars(select(Event).where(Event.subject == subject).order_by(Event.chain_n)))
@@ -262,9 +286,7 @@ def history(session: Session, subject: str) -> list[Event]:
 def head(session: Session) -> Position:
     """The newest position that a reader may see; nothing earlier can still appear."""
     order = (Event.epoch, Event.xid, Event.seq)
-    query = select(*order).order_by(*(column.desc() for column in order)).limit(1)
-    if is_postgres(session):
-        query = query.where(text("events.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    query = _visible(session, cast(Select[Any], select(*order))).order_by(*(column.desc() for column in order)).limit(1)
     row = session.execute(query).first()
     return Position(*row) if row else START
 

@@ -28,7 +28,7 @@ Short = Annotated[str, Field(max_length=64)]
 
 
 class PatrolIn(BaseModel):
-    """A patrol to be registered. `paths` (absolute, on the server's disk) only with an admin's token."""
+    """A patrol to be registered; `paths` (absolute, on the server's disk) only by an officer's or admin's program."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"name": "2026-11-22-北园-01", "place": "兰山区北园路片区", "pilot": "王磊"}}
@@ -126,8 +126,10 @@ def patrols(here: Here, actor: Staff, cursor: Cursor = None, limit: Limit = 50) 
 @router.post("", status_code=201)
 def register(body: PatrolIn, here: Here, actor: Pilot) -> PatrolOut:
     """Registers a patrol; the same id again brings it up to date."""
-    if body.paths and actor.role != "admin":
-        raise ForbiddenError("paths name files on the server's disk: only an admin's token may give them")
+    if body.paths and (actor.role not in ("officer", "admin") or actor.user_id is not None):
+        raise ForbiddenError(
+            "paths name files on the server's disk: only an officer's or admin's service token may give them"
+        )
     new = service.NewPatrol(**body.model_dump(exclude_none=True))
     with here.database.write() as session:
         return patrol_out(service.register(session, new, actor.name))

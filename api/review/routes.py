@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.candidates.routes import CandidateOut, Number, PatrolId, candidate_out
+from api.candidates.models import Candidate
+from api.candidates.routes import CandidateOut, Number, PatrolId, candidate_out, candidates_out
 from api.cases.service import form
 from api.context import Here, Reviewer, problems
 from api.errors import InvalidError
@@ -30,6 +31,18 @@ class LeaseOut(BaseModel):
     """Candidates that are this reviewer's alone until `lease_until`."""
 
     items: list[CandidateOut]
+    waiting: int
+
+
+class CountsOut(BaseModel):
+    """What waits, and what was decided today (counted to 5000)."""
+
+    pending: int
+    second: int
+    on_site: int
+    needs_address: int
+    mine_today: int
+    all_today: int
 
 
 class ReviewIn(BaseModel):
@@ -78,7 +91,16 @@ def lease(here: Here, actor: Reviewer, body: LeaseIn | None = None) -> JSONRespo
             patrol_id=wanted.patrol_id,
             state=wanted.state,
         )
-        return JSONResponse({"items": [candidate_out(row) for row in rows]})
+        conditions = service.queue_of(actor, wanted.family, wanted.patrol_id)
+        waiting = service.counted(session, Candidate.state.in_(("pending", "second")), *conditions)
+        return JSONResponse({"items": candidates_out(session, rows, full=True), "waiting": waiting})
+
+
+@router.get("/review/counts")
+def counts(here: Here, actor: Reviewer, patrol_id: Annotated[str | None, Query(max_length=64)] = None) -> CountsOut:
+    """What waits for this reviewer, and what was decided today."""
+    with here.database.read() as session:
+        return CountsOut(**service.counts(session, here.settings, actor, patrol_id))
 
 
 @router.post("/candidates/{patrol_id}/{n}/review", response_model=ReviewOut, responses=problems(404, 409, 412))

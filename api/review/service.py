@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from api.auth.service import Actor
@@ -32,6 +33,8 @@ REASONS: dict[str, str] = {
     "unclear": "不清需补拍",
     "wrong": "类别位置错",
 }
+# A screen shows 5000+ beyond.
+COUNT_TO = 5000
 assert set(REASONS) == set(get_args(Reason))
 
 
@@ -80,17 +83,45 @@ def lease(
     query = select(Candidate).where(Candidate.state.in_(states), free)
     # Nobody gives both looks of one candidate.
     query = query.where(or_(Candidate.first_reviewer.is_(None), Candidate.first_reviewer != actor.name))
-    if family:
-        query = query.where(Candidate.family == family)
-    if patrol_id:
-        query = query.where(Candidate.patrol_id == patrol_id)
-    if actor.districts:
-        query = query.where(Candidate.district.in_(actor.districts))
+    query = query.where(*queue_of(actor, family, patrol_id))
     query = query.order_by(Candidate.state, Candidate.pk).limit(limit).with_for_update(skip_locked=True)
     rows = list(session.scalars(query))
     for row in rows:
         row.lease_by, row.lease_until = actor.name, now + timedelta(seconds=settings.lease_s)
     return rows
+
+
+def queue_of(actor: Actor, family: str | None, patrol_id: str | None) -> list[ColumnElement[bool]]:
+    """The rows of a reviewer's queue, as SQL."""
+    found: list[ColumnElement[bool]] = []
+    if family:
+        found.append(Candidate.family == family)
+    if patrol_id:
+        found.append(Candidate.patrol_id == patrol_id)
+    if actor.districts:
+        found.append(Candidate.district.in_(actor.districts))
+    return found
+
+
+def counted(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """How many candidates fit, counted no further than `COUNT_TO`."""
+    some = select(Candidate.pk).where(*conditions).limit(COUNT_TO).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def counts(session: Session, settings: ApiSettings, actor: Actor, patrol_id: str | None = None) -> dict[str, int]:
+    """What waits, and what was decided since midnight in the city; each counted no further than `COUNT_TO`."""
+    zone = ZoneInfo(settings.timezone)
+    midnight = datetime.combine(datetime.now(zone).date(), datetime.min.time(), zone)
+    rows = queue_of(actor, None, patrol_id)
+    decided = (Candidate.decided_at >= midnight, Candidate.state.in_(("accepted", "rejected")))
+    waiting = {state: counted(session, Candidate.state == state, *rows) for state in OPEN_STATES}
+    return {
+        **waiting,
+        "needs_address": counted(session, Candidate.state == "accepted", Candidate.case_id.is_(None), *rows),
+        "mine_today": counted(session, *decided, Candidate.reviewer == actor.name, *rows),
+        "all_today": counted(session, *decided, *rows),
+    }
 
 
 def release(session: Session, candidate: Candidate, actor: Actor) -> None:
@@ -109,6 +140,8 @@ def decide(
         PreconditionError: It changed since the reviewer saw it.
         InvalidError: A rejection without a reason.
     """
+    if _said_already(candidate, verdict, actor):
+        return session.get(Case, candidate.case_id) if candidate.case_id else None
     _may_decide(candidate, verdict, actor)
     site = session.scalar(select(Site).where(Site.id == candidate.site_id).with_for_update())
     before = candidate.state
@@ -130,6 +163,14 @@ def decide(
     else:
         case = _accept(session, settings, candidate, site, verdict, actor, before)
     return case
+
+
+def _said_already(candidate: Candidate, verdict: Verdict, actor: Actor) -> bool:
+    """Whether this is the same decision of the same person, sent again because its answer was lost."""
+    if verdict.decision == "look":
+        return candidate.state == "second" and candidate.first_reviewer == actor.name
+    state = "rejected" if verdict.decision == "reject" else "accepted"
+    return candidate.state == state and candidate.reviewer == actor.name and candidate.reason == verdict.reason
 
 
 def _may_decide(candidate: Candidate, verdict: Verdict, actor: Actor) -> None:
@@ -229,9 +270,13 @@ def _record(session: Session, candidate: Candidate, verdict: Verdict, actor: Act
 def undo(session: Session, candidate: Candidate, actor: Actor) -> None:
     """Takes a decision back: the candidate is pending again, a case that was filed is withdrawn.
 
+    Again on one that is pending changes nothing.
+
     Raises:
         ConflictError: Nothing to undo, another person's decision, or the platform has the case.
     """
+    if candidate.state == "pending":
+        return
     if candidate.state not in ("accepted", "rejected", "second", "on_site"):
         raise ConflictError(f"candidate {candidate.id} is {candidate.state}: there is no decision to undo")
     by = candidate.reviewer if candidate.state in ("accepted", "rejected") else candidate.first_reviewer

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -21,6 +23,7 @@ from api.errors import NotFoundError
 MIN_WINDOW_M = 24.0
 AROUND = 3.0
 CHIP_PX = 720
+FRAME_PX = 1280
 JPEG_QUALITY = 85
 # Orange: seen on grass, soil, concrete and blue roofs alike.
 MARK = (255, 106, 0)
@@ -28,7 +31,9 @@ _MAX_PHOTO_PIXELS = 200_000_000
 Image.MAX_IMAGE_PIXELS = _MAX_PHOTO_PIXELS
 
 
-def chip_jpeg(mosaic: Path, geometry: BaseGeometry, *, like: Path | None = None, outline: bool = True) -> bytes:
+def chip_jpeg(
+    mosaic: Path, geometry: BaseGeometry, *, like: Path | None = None, outline: bool = True, size_px: int = CHIP_PX
+) -> bytes:
     """A square chip of `mosaic` around a WGS84 geometry, its outline drawn.
 
     Args:
@@ -36,16 +41,16 @@ def chip_jpeg(mosaic: Path, geometry: BaseGeometry, *, like: Path | None = None,
         geometry: The candidate's polygon or point, WGS84.
         like: Another mosaic whose CRS names the window, so that before and after show the same ground.
         outline: Whether the geometry is drawn.
+        size_px: Side of the chip.
 
     Raises:
         NotFoundError: The mosaic is not there, or does not reach this place.
     """
     try:
-        with rasterio.open(like or mosaic) as reference:
-            crs = reference.crs
+        crs = _crs_of(like or mosaic)
         with rasterio.open(mosaic) as dataset:
             shape, window = _square(geometry, crs)
-            pixels = _read(dataset, window, crs)
+            pixels = _read(dataset, window, crs, size_px)
     except rasterio.errors.RasterioIOError as error:
         raise NotFoundError(f"the mosaic {mosaic.name} cannot be read: stitch the patrol again") from error
     image = Image.fromarray(pixels)
@@ -54,8 +59,38 @@ def chip_jpeg(mosaic: Path, geometry: BaseGeometry, *, like: Path | None = None,
     return _jpeg(image)
 
 
+@lru_cache(maxsize=64)
+def _transformer(wkt: str) -> Transformer:
+    return Transformer.from_crs(4326, wkt, always_xy=True)
+
+
+@lru_cache(maxsize=256)
+def _crs(path: str, _changed_ns: int) -> rasterio.crs.CRS:
+    with rasterio.open(path) as dataset:
+        return dataset.crs
+
+
+def _crs_of(mosaic: Path) -> rasterio.crs.CRS:
+    try:
+        return _crs(str(mosaic), mosaic.stat().st_mtime_ns)
+    except OSError as error:
+        raise NotFoundError(f"the mosaic {mosaic.name} cannot be read: stitch the patrol again") from error
+
+
+def chip_window(mosaic: Path, geometry: BaseGeometry) -> dict[str, Any]:
+    """Where the outline lies in the chips of a geometry: side in metres, rings in 0..1 (u right, v down)."""
+    shape, (west, _, east, north) = _square(geometry, _crs_of(mosaic))
+    side = east - west
+    rings = [
+        [[round((x - west) / side, 5), round((north - y) / side, 5)] for x, y in ring.coords]
+        for part in getattr(shape, "geoms", [shape])
+        for ring in ([part.exterior] if part.geom_type == "Polygon" else [part])
+    ]
+    return {"side_m": round(side, 2), "outline": rings}
+
+
 def _square(geometry: BaseGeometry, crs: rasterio.crs.CRS) -> tuple[BaseGeometry, tuple[float, float, float, float]]:
-    to_crs = Transformer.from_crs(4326, crs.to_wkt(), always_xy=True)
+    to_crs = _transformer(crs.to_wkt())
     shape = transform(geometry, lambda points: np.column_stack(to_crs.transform(points[:, 0], points[:, 1])))
     west, south, east, north = shape.bounds
     half = max(AROUND * max(east - west, north - south), MIN_WINDOW_M) / 2
@@ -64,15 +99,15 @@ def _square(geometry: BaseGeometry, crs: rasterio.crs.CRS) -> tuple[BaseGeometry
 
 
 def _read(
-    dataset: rasterio.DatasetReader, window: tuple[float, float, float, float], crs: rasterio.crs.CRS
+    dataset: rasterio.DatasetReader, window: tuple[float, float, float, float], crs: rasterio.crs.CRS, size_px: int
 ) -> NDArray[np.uint8]:
     from rasterio.vrt import WarpedVRT
 
     indexes = (1, 2, 3) if dataset.count >= 3 else (1, 1, 1)
     # The VRT is the chip itself: it reads the fitting overview, and is black beyond the mosaic.
-    grid = transform_of(*window, CHIP_PX, CHIP_PX)
+    grid = transform_of(*window, size_px, size_px)
     with WarpedVRT(
-        dataset, crs=crs, transform=grid, width=CHIP_PX, height=CHIP_PX, resampling=Resampling.bilinear
+        dataset, crs=crs, transform=grid, width=size_px, height=size_px, resampling=Resampling.bilinear
     ) as vrt:
         pixels = vrt.read(indexes)
     return np.ascontiguousarray(np.moveaxis(pixels, 0, -1).astype(np.uint8))
@@ -92,34 +127,56 @@ def _draw(image: Image.Image, shape: BaseGeometry, window: tuple[float, float, f
         draw.line(points, fill=MARK, width=3, joint="curve")
 
 
-def frame_jpeg(photo: Path, bbox_px: tuple[float, float, float, float], *, mark: bool = True) -> bytes:
-    """The part of a photograph around a box (full-scale pixels), the box drawn.
+View = Literal["overview", "medium", "detail"]
+# How much of the photograph a view shows, in sizes of the box; the overview is the whole of it.
+_VIEWS: dict[str, float] = {"medium": 6.0, "detail": 2.0}
+
+
+def frame_jpeg(
+    photo: Path, bbox_px: tuple[float, float, float, float], *, view: View = "medium", mark: bool = True
+) -> bytes:
+    """A view of a photograph around a box (full-scale pixels), the box drawn; at most `FRAME_PX` a side.
 
     Raises:
         NotFoundError: The photograph is not there, or cannot be decoded.
     """
     try:
         with Image.open(photo) as opened:
-            # A box is in the pixels as stored; the orientation tag is for viewers.
+            # A box is in the pixels as stored; the orientation tag is for viewers. Decoding at half or a quarter is
+            # four to ten times quicker, and the overview needs no more.
+            full = opened.size
+            if view == "overview":
+                opened.draft("RGB", (FRAME_PX, FRAME_PX))
             image = opened.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise NotFoundError(f"the photograph {photo.name} cannot be read") from error
-    x0, y0, x1, y1 = bbox_px
-    side = min(max(AROUND * max(x1 - x0, y1 - y0), 480.0), float(max(image.size)))
-    left = min(max((x0 + x1 - side) / 2, 0.0), max(image.width - side, 0.0))
-    top = min(max((y0 + y1 - side) / 2, 0.0), max(image.height - side, 0.0))
-    part = (int(left), int(top), int(min(left + side, image.width)), int(min(top + side, image.height)))
+    reduced = image.width / full[0]
+    box = tuple(value * reduced for value in bbox_px)
+    part = _part(image.size, box, _VIEWS.get(view))
     cut = image.crop(part)
-    scale = min(CHIP_PX / max(cut.size), 4.0)
+    scale = min(FRAME_PX / max(cut.size), 3.0)
     cut = cut.resize((max(int(cut.width * scale), 1), max(int(cut.height * scale), 1)), Image.Resampling.LANCZOS)
     if mark:
-        box = tuple((value - offset) * scale for value, offset in zip(bbox_px, (left, top, left, top), strict=True))
-        ordered = (min(box[0], box[2]), min(box[1], box[3]), max(box[0], box[2]), max(box[1], box[3]))
-        ImageDraw.Draw(cut).rectangle(ordered, outline=MARK, width=3)
+        x0, x1 = sorted(((box[0] - part[0]) * scale, (box[2] - part[0]) * scale))
+        y0, y1 = sorted(((box[1] - part[1]) * scale, (box[3] - part[1]) * scale))
+        ImageDraw.Draw(cut).rectangle((x0, y0, x1, y1), outline=MARK, width=3)
     return _jpeg(cut)
+
+
+def _part(size: tuple[int, int], box: tuple[float, ...], around: float | None) -> tuple[int, int, int, int]:
+    """The rectangle that a view shows, of the photograph's own proportions, within it."""
+    width, height = size
+    if around is None:
+        return 0, 0, width, height
+    wanted = max(around * max(abs(box[2] - box[0]), abs(box[3] - box[1])), 320.0)
+    share = min(wanted / min(width, height), 1.0)
+    w, h = width * share, height * share
+    left = min(max((box[0] + box[2] - w) / 2, 0.0), width - w)
+    top = min(max((box[1] + box[3] - h) / 2, 0.0), height - h)
+    return int(left), int(top), max(int(left + w), int(left) + 1), max(int(top + h), int(top) + 1)
 
 
 def _jpeg(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    ImageOps.exif_transpose(image).save(out, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    ImageOps.exif_transpose(image).save(out, "JPEG", quality=JPEG_QUALITY)
     return out.getvalue()

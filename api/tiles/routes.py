@@ -57,7 +57,9 @@ def image(
     name: Annotated[str, Path(pattern=r"^(after|before|frame-[1-9]\d?)$")],
     here: Here,
     actor: CaseReader,
-    mark: Annotated[bool, Query(description="draw the outline")] = True,
+    mark: Annotated[bool, Query(description="draw the outline or the box")] = True,
+    size: Annotated[int, Query(ge=64, le=1280, description="side of a chip, pixels")] = crops.CHIP_PX,
+    view: Annotated[crops.View, Query(description="how much of a photograph")] = "medium",
 ) -> Response:
     """The candidate's ground before or after (the same window of both), or its k-th best photograph around it."""
     with here.database.read() as session:
@@ -75,11 +77,13 @@ def image(
                 raise NotFoundError(f"photograph {frame.get('file') or frame['id'][:12]} is not on this machine")
     if photo is not None and box is not None:
         corners = (box[0], box[1], box[2], box[3])
-        key = f"frame:{stamp(photo)}:{corners}:{mark}"
-        data = here.pictures.get(key, lambda: crops.frame_jpeg(photo, corners, mark=mark))
+        key = f"frame:{stamp(photo)}:{corners}:{mark}:{view}"
+        data = here.pictures.get(key, lambda: crops.frame_jpeg(photo, corners, view=view, mark=mark))
     else:
         mosaic = _mosaic(here, patrol.id, "after" if name == "after" else "before")
         like = patrols.path_of(patrol, "mosaic")
-        key = f"chip:{stamp(mosaic)}:{like}:{candidate.content_sha256.hex()}:{mark}"
-        data = here.pictures.get(key, lambda: crops.chip_jpeg(mosaic, candidate.geom, like=like, outline=mark))
+        key = f"chip:{stamp(mosaic)}:{like}:{candidate.content_sha256.hex()}:{mark}:{size}"
+        data = here.pictures.get(
+            key, lambda: crops.chip_jpeg(mosaic, candidate.geom, like=like, outline=mark, size_px=size)
+        )
     return Response(data, media_type="image/jpeg", headers=_HEADERS)

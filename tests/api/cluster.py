@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -88,8 +89,6 @@ class Cluster:
         return done.stdout
 
     def stop(self) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):
             self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "stop")
-        except RuntimeError:
-            pass
         shutil.rmtree(self.folder, ignore_errors=True)
