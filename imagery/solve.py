@@ -105,7 +105,7 @@ def _placed(frames: int, ties: Ties, matches: list[PairMatch]) -> tuple[Placed, 
 
 
 def _stand_alone(state: State, placed: tuple[Placed, ...], setting: Setting, ground_z: float) -> State:
-    """Frames without ties hang at their GPS place less the flight's bias, looking down like their neighbours in time."""
+    """Frames without ties hang at their GPS place less the flight's bias, looking down like the nearest in time."""
     alone = np.array([how != "matched" for how in placed])
     if not alone.any() or alone.all():
         return state
@@ -153,7 +153,7 @@ def to_poses(solution: Solution, index: Index) -> Poses:
 
 
 def _sigma_m(solution: Solution, number: int) -> float:
-    """Expected horizontal error: GPS of the flight averaged over its frames for matched ones, its own plus tilt else."""
+    """Expected horizontal error: the flight's GPS averaged over its frames for matched ones, its own plus tilt else."""
     setting = solution.setting
     flight = setting.flight_of[number]
     own = (setting.flight_of == flight) & np.isfinite(setting.gps[:, 0])

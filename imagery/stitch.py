@@ -14,9 +14,11 @@ import numpy as np
 
 from imagery.colour import even_out
 from imagery.compose import compose
+from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
 from imagery.errors import ImageryError
 from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet, write_text
+from imagery.heights import Surface, coarse, from_dense, write_surface
 from imagery.index import Index, read_index
 from imagery.poses import Poses
 from imagery.report import CameraPlace, MosaicReport
@@ -38,7 +40,7 @@ class StitchOptions:
     Attributes:
         gcp: Ground control, as OpenDroneMap's `gcp_list.txt`.
         check: Control of the same form that is only compared, never used.
-        baseline: An earlier `mosaic.tif` to register onto; its `poses.json` and `dsm.tif` are used where they lie beside.
+        baseline: An earlier `mosaic.tif` to register onto; `poses.json` and `dsm.tif` beside it are used.
         captures: Capture logs, MRK or position CSV; those beside the frames are found as well.
         tz: Zone of EXIF times without offset.
         processes: Worker threads.
@@ -85,9 +87,13 @@ def stitch(
     poses = to_poses(solution, index)
     ground = _ground(solution, poses, frames_dir)
     scene = views(poses, frames_dir, ground)
-    gsd_m = options.gsd_m or native_gsd_m(scene, ground)
+    own_gsd_m = native_gsd_m(scene, ground)
+    gsd_m = options.gsd_m or own_gsd_m
+    surface = _surface(solution, poses, scene, ground, own_gsd_m, options, tell)
+    ground = surface.ground
     colour_residual = _render(out_tif, scene, poses, solution, ground, gsd_m, options.processes, tell)
     write_text(out_tif.with_name("poses.json"), poses.model_dump_json(indent=1))
+    write_surface(out_tif.with_name("dsm.tif"), surface)
     report = _report(index, solution, scene, ground, gsd_m).model_copy(
         update={
             "cpu_s": round(_cpu_s() - cpu, 2),
@@ -124,6 +130,26 @@ def _ground(solution: Solution, poses: Poses, frames_dir: Path) -> HeightGrid:
     return ground_from_points(points, (west, south, east, north), cell_m)
 
 
+def _surface(
+    solution: Solution,
+    poses: Poses,
+    scene: list[View],
+    ground: HeightGrid,
+    gsd_m: float,
+    options: StitchOptions,
+    progress: Progress,
+) -> Surface:
+    """The dense surface where asked for, the coarse ground else."""
+    if not options.dense:
+        return coarse(ground, poses.crs, poses.height_reference)
+    points = solution.state.X + solution.setting.origin
+    above = points[:, 2] - ground.at(points[:, 0], points[:, 1]) if len(points) else np.zeros(1)
+    tallest_m = max(DEFAULT_TALLEST_M, float(np.percentile(above, 99.5)) + 10.0)
+    bounds = union_bounds([view.bounds for view in scene])
+    dense = dense_dsm(scene, ground, gsd_m, bounds, tallest_m, options.processes, progress)
+    return from_dense(dense, ground, poses.crs, poses.height_reference)
+
+
 def _render(
     out_tif: Path,
     scene: list[View],
@@ -138,7 +164,7 @@ def _render(
     if grid.width_px * grid.height_px > MAX_PIXELS:
         raise ImageryError(
             f"the photographs' positions span {grid.width_px * gsd_m / 1000:.0f} km x "
-            f"{grid.height_px * gsd_m / 1000:.0f} km at {gsd_m * 100:.1f} cm: a wrong position or height; see mosaic.json"
+            f"{grid.height_px * gsd_m / 1000:.0f} km at {gsd_m * 100:.1f} cm: a wrong position or height?"
         )
     lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
     tones, residual = even_out(solution.ties, solution.setting.lens_of, lenses, len(scene))
