@@ -39,7 +39,11 @@ def camera_angles_deg(q: Sequence[float]) -> tuple[float, float, float]:
         return 0.0, math.copysign(90.0, sine), math.degrees(yaw) % 360
     roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
     yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    return math.degrees(roll), math.degrees(math.asin(sine)), math.degrees(yaw) % 360
+    pitch = math.asin(sine)
+    if abs(roll) > math.pi / 2:
+        # The same attitude told the other way round: past nadir by a little, not upside down.
+        roll, pitch, yaw = roll - math.copysign(math.pi, roll), math.copysign(math.pi, pitch) - pitch, yaw + math.pi
+    return math.degrees(roll), math.degrees(pitch), math.degrees(yaw) % 360
 
 
 def _fix_of(gps: Gps | None) -> Fix:
