@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from shapely.geometry import box
 
@@ -19,7 +18,7 @@ from inference.engine import Model, sigmoid
 from inference.errors import InferenceError
 from inference.proposals import Field, Proposal, find, join
 from inference.registration import Shift, moved, register
-from inference.windows import Grid, Mask, Rgb, Tile, grid_of, metric_crs, on_grid, open_raster, read_rgb, tiles
+from inference.windows import Grid, Mask, Rgb, Tile, View, grid_of, metric_crs, on_grid, open_raster, read_rgb, tiles
 
 Progress = Callable[[int, int, str], None]
 
@@ -99,7 +98,7 @@ def global_shift(after: Path, before: Path) -> Shift:
     return Shift(float(dx) * _PROBE_GSD_M, float(dy) * _PROBE_GSD_M, float(agreement))
 
 
-def _read_pair(now: WarpedVRT, then: WarpedVRT, tile: Tile, grid: Grid, global_m: Shift) -> _Windowed | None:
+def _read_pair(now: View, then: View, tile: Tile, grid: Grid, global_m: Shift) -> _Windowed | None:
     rgb_after, valid_after = read_rgb(now, tile)
     rgb_before, valid_before = read_rgb(then, tile)
     gx, gy = global_m.dx_px / grid.gsd_m, global_m.dy_px / grid.gsd_m

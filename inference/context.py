@@ -53,8 +53,8 @@ def open_context(
     with ExitStack() as stack:
         dataset = stack.enter_context(open_raster(mosaic))
         outline = grid_of(dataset, _AREA_GSD_M)
-        with on_grid(dataset, outline, Resampling.nearest) as vrt:
-            area_m2 = float((vrt.dataset_mask() > 0).sum()) * _AREA_GSD_M**2
+        with on_grid(dataset, outline, Resampling.nearest) as view:
+            area_m2 = float(view.outline().sum()) * _AREA_GSD_M**2
         surfaces = None
         if dsm is not None:
             surfaces = stack.enter_context(open_surfaces(dsm, baseline_dsm, outline.crs))

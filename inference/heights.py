@@ -17,10 +17,9 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
-from rasterio.vrt import WarpedVRT
 from shapely.geometry.base import BaseGeometry
 
-from inference.windows import Grid, Tile, grid_of, on_grid, open_raster, read_height
+from inference.windows import Grid, Tile, View, grid_of, on_grid, open_raster, read_height
 
 # A surface from frames is no finer than this, whatever the raster's spacing.
 GSD_M = 0.25
@@ -48,7 +47,7 @@ class HeightChange:
 class Surfaces:
     """Two days' surfaces on one grid."""
 
-    def __init__(self, grid: Grid, after: WarpedVRT, before: WarpedVRT | None) -> None:
+    def __init__(self, grid: Grid, after: View, before: View | None) -> None:
         self._grid, self._after, self._before = grid, after, before
         self.crs = grid.crs
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rasterio.transform import Affine
-from rasterio.vrt import WarpedVRT
 from shapely.geometry.base import BaseGeometry
 
 from inference import change, waste
@@ -21,7 +20,7 @@ from inference.frames import FrameSet, Look, frame_gsd_m, ground_chip, read_phot
 from inference.heights import Surfaces
 from inference.proposals import Field
 from inference.registration import Shift, moved, register
-from inference.windows import Grid, Mask, Rgb, Tile, read_rgb
+from inference.windows import Grid, Mask, Rgb, Tile, View, read_rgb
 
 # Frames looked at a second time for each proposal: more frames of one flight add little that is independent.
 LOOKS = 3
@@ -125,7 +124,7 @@ def waste_judge(model: Model) -> Judge:
     return judge
 
 
-def change_judge(model: Model, before: WarpedVRT, shift: Shift) -> Judge:
+def change_judge(model: Model, before: View, shift: Shift) -> Judge:
     """Judges chips against the earlier mosaic.
 
     Args:

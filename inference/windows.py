@@ -16,7 +16,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from pyproj import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
@@ -112,65 +112,102 @@ def grid_of(dataset: DatasetReader, gsd_m: float) -> Grid:
     return Grid(crs, gsd_m, left, top, math.ceil((east - left) / gsd_m), math.ceil((top - south) / gsd_m))
 
 
+class View:
+    """A raster as seen through a grid: windows are read through its overviews, resampled once."""
+
+    def __init__(self, dataset: DatasetReader, grid: Grid, resampling: Resampling, vrt: WarpedVRT | None) -> None:
+        self.grid = grid
+        self._dataset = dataset
+        self._resampling = resampling
+        self._vrt = vrt
+        flags = {flag for band in dataset.mask_flag_enums for flag in band}
+        self.colours = (1, 2, 3) if dataset.count >= 3 else (1, 1, 1)
+        self._masked = flags != {MaskFlags.all_valid}
+
+    def _source(self) -> tuple[DatasetReader | WarpedVRT, float, float, float]:
+        """What to read from, its spacing, and the grid's corner in its pixels."""
+        if self._vrt is not None:
+            return self._vrt, self.grid.gsd_m, 0.0, 0.0
+        at = self._dataset.transform
+        return self._dataset, at.a, (self.grid.left - at.c) / at.a, (at.f - self.grid.top) / at.a
+
+    def _windows(self, tile: Tile) -> tuple[Window, tuple[slice, slice]] | None:
+        source, spacing, left, top = self._source()
+        ratio = self.grid.gsd_m / spacing
+        col, row = tile.col - tile.halo, tile.row - tile.halo
+        c0, r0 = max(col, math.ceil(-left / ratio)), max(row, math.ceil(-top / ratio))
+        c1 = min(col + tile.full, math.floor((source.width - left) / ratio + 1e-6))
+        r1 = min(row + tile.full, math.floor((source.height - top) / ratio + 1e-6))
+        if c1 <= c0 or r1 <= r0:
+            return None
+        x0, y0 = max(0.0, left + c0 * ratio), max(0.0, top + r0 * ratio)
+        wide, high = min((c1 - c0) * ratio, source.width - x0), min((r1 - r0) * ratio, source.height - y0)
+        return Window(x0, y0, wide, high), (slice(r0 - row, r1 - row), slice(c0 - col, c1 - col))
+
+    def read(self, tile: Tile, bands: tuple[int, ...]) -> tuple[NDArray, Mask]:
+        """Reads core and halo: (bands, side, side), 0 outside the raster, and (side, side) True where it is known."""
+        source = self._source()[0]
+        values = np.zeros((len(bands), tile.full, tile.full), source.dtypes[bands[0] - 1])
+        valid = np.zeros((tile.full, tile.full), bool)
+        found = self._windows(tile)
+        if found is None:
+            return values, valid
+        window, place = found
+        shape = (place[0].stop - place[0].start, place[1].stop - place[1].start)
+        how = {"window": window, "resampling": self._resampling}
+        values[(slice(None), *place)] = source.read(bands, out_shape=(len(bands), *shape), **how)
+        if self._vrt is not None:
+            valid[place] = self._vrt.read(self._vrt.count, out_shape=shape, window=window) > 0
+        elif self._masked:
+            valid[place] = self._dataset.dataset_mask(out_shape=shape, window=window) > 0
+        else:
+            valid[place] = True
+        return values, valid
+
+    def outline(self) -> Mask:
+        """Where the grid's pixels are known; for coarse grids only."""
+        whole = Tile(0, 0, max(self.grid.width_px, self.grid.height_px), 0)
+        valid = self.read(whole, (1,))[1] if self._masked or self._vrt is not None else np.ones((1, 1), bool)
+        if valid.shape == (1, 1):
+            return np.ones((self.grid.height_px, self.grid.width_px), bool)
+        return valid[: self.grid.height_px, : self.grid.width_px]
+
+
 @contextmanager
-def on_grid(dataset: DatasetReader, grid: Grid, resampling: Resampling = Resampling.bilinear) -> Iterator[WarpedVRT]:
-    """The raster as seen through a grid; GDAL picks the overview."""
-    own_mask = dataset.nodata is None and 4 not in [int(c) for c in dataset.colorinterp]
-    alpha = own_mask and dataset.count == 3
-    with WarpedVRT(
-        dataset,
-        crs=grid.crs,
-        transform=grid.transform,
-        width=grid.width_px,
-        height=grid.height_px,
-        resampling=resampling,
-        add_alpha=alpha,
-    ) as vrt:
-        yield vrt
+def on_grid(dataset: DatasetReader, grid: Grid, resampling: Resampling = Resampling.bilinear) -> Iterator[View]:
+    """The raster as seen through a grid; warped only where its own axes are others."""
+    at = dataset.transform
+    same = CRS.from_user_input(dataset.crs) == CRS.from_user_input(grid.crs)
+    if same and at.b == 0 and at.d == 0 and at.a > 0 and math.isclose(at.a, -at.e, rel_tol=1e-6):
+        yield View(dataset, grid, resampling, None)
+        return
+    size = {"transform": grid.transform, "width": grid.width_px, "height": grid.height_px}
+    with WarpedVRT(dataset, crs=grid.crs, resampling=resampling, add_alpha=dataset.count != 4, **size) as vrt:
+        yield View(dataset, grid, resampling, vrt)
 
 
-def _clip(tile_col: int, tile_row: int, side: int, vrt: WarpedVRT) -> tuple[Window | None, tuple[slice, slice]]:
-    c0, r0 = max(0, tile_col), max(0, tile_row)
-    c1, r1 = min(vrt.width, tile_col + side), min(vrt.height, tile_row + side)
-    if c1 <= c0 or r1 <= r0:
-        return None, (slice(0, 0), slice(0, 0))
-    place = (slice(r0 - tile_row, r1 - tile_row), slice(c0 - tile_col, c1 - tile_col))
-    return Window(c0, r0, c1 - c0, r1 - r0), place
-
-
-def read_rgb(vrt: WarpedVRT, tile: Tile) -> tuple[Rgb, Mask]:
-    """Reads core and halo.
+def read_rgb(view: View, tile: Tile) -> tuple[Rgb, Mask]:
+    """Reads core and halo of a mosaic.
 
     Returns:
         (side, side, 3) colours, black outside the raster, and (side, side) True where there is a photograph.
+
+    Raises:
+        InferenceError: Not 8-bit.
     """
-    side = tile.full
-    rgb = np.zeros((side, side, 3), np.uint8)
-    valid = np.zeros((side, side), bool)
-    window, place = _clip(tile.col - tile.halo, tile.row - tile.halo, side, vrt)
-    if window is None:
-        return rgb, valid
-    bands = (1, 2, 3) if vrt.count >= 3 else (1, 1, 1)
-    pixels = vrt.read(bands, window=window)
+    pixels, valid = view.read(tile, view.colours)
     if pixels.dtype != np.uint8:
         raise InferenceError(
             f"mosaic pixels are {pixels.dtype}: expected 8-bit RGB, convert it (gdal_translate -scale)"
         )
-    rgb[place] = np.moveaxis(pixels, 0, -1)
-    valid[place] = vrt.dataset_mask(window=window) > 0
+    rgb = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
     return rgb, valid & (rgb.max(axis=2) > 0)
 
 
-def read_height(vrt: WarpedVRT, tile: Tile) -> NDArray[np.float32]:
+def read_height(view: View, tile: Tile) -> NDArray[np.float32]:
     """Reads one band of heights over core and halo; NaN where there is none."""
-    out = np.full((tile.full, tile.full), np.nan, np.float32)
-    window, place = _clip(tile.col - tile.halo, tile.row - tile.halo, tile.full, vrt)
-    if window is None:
-        return out
-    values = vrt.read(1, window=window).astype(np.float32)
-    values[vrt.dataset_mask(window=window) == 0] = np.nan
-    out[place] = values
-    return out
+    values, valid = view.read(tile, (1,))
+    return np.where(valid, values[0].astype(np.float32), np.float32(np.nan))
 
 
 def tiles(dataset: DatasetReader, grid: Grid, size: int, halo: int) -> list[Tile]:
@@ -184,8 +221,8 @@ def tiles(dataset: DatasetReader, grid: Grid, size: int, halo: int) -> list[Tile
         math.ceil(grid.width_px / factor),
         math.ceil(grid.height_px / factor),
     )
-    with on_grid(dataset, outline, Resampling.nearest) as vrt:
-        seen = vrt.dataset_mask() > 0
+    with on_grid(dataset, outline, Resampling.nearest) as view:
+        seen = view.outline()
     found = []
     for row in range(0, grid.height_px, size):
         for col in range(0, grid.width_px, size):
