@@ -3,7 +3,7 @@
 from api.auth.models import Audit, Idempotency, Token, User
 from api.base import Base
 from api.candidates.models import Candidate
-from api.cases.models import Case, CaseCount, CaseCounter, CaseTile
+from api.cases.models import Case, CaseCount, CaseCounter, CaseDay, CaseTile
 from api.feed.models import Event, FeedEpoch
 from api.grid.models import GridCell, Place
 from api.jobs.models import Job
@@ -17,6 +17,7 @@ __all__ = [
     "Case",
     "CaseCount",
     "CaseCounter",
+    "CaseDay",
     "CaseTile",
     "Event",
     "FeedEpoch",

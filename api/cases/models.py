@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import BigInteger, Date, Index, LargeBinary, SmallInteger, String, Uuid
+from sqlalchemy import BigInteger, Date, Index, LargeBinary, SmallInteger, String, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.base import Base, Geometry, Json, UtcDateTime
+
+# Cases that are still somebody's to handle; the index of deadlines holds these alone.
+OPEN_SQL = "state NOT IN ('refused', 'closed', 'voided', 'withdrawn')"
 
 
 class Case(Base):
@@ -31,6 +34,9 @@ class Case(Base):
         Index("ix_cases_cell", "cell", "id"),
         Index("ix_cases_geom", "geom", postgresql_using="gist").ddl_if(dialect="postgresql"),
         Index("ix_cases_site", "site_id"),
+        Index("ix_cases_code", "code", "id"),
+        Index("ix_cases_reviewer", "reviewer", "id"),
+        Index("ix_cases_due", "deadline_at", postgresql_where=text(OPEN_SQL), sqlite_where=text(OPEN_SQL)),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
@@ -90,7 +96,18 @@ class CaseCount(Base):
     family: Mapped[str] = mapped_column(String(16), primary_key=True)
     code: Mapped[str] = mapped_column(String(8), primary_key=True)
     state: Mapped[str] = mapped_column(String(16), primary_key=True)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
+
+
+class CaseDay(Base):
+    """Rollup of filings by local day."""
+
+    __tablename__ = "case_days"
+
     day: Mapped[Any] = mapped_column(Date, primary_key=True)
+    district: Mapped[str] = mapped_column(String(6), primary_key=True)
+    family: Mapped[str] = mapped_column(String(16), primary_key=True)
     shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     n: Mapped[int] = mapped_column(BigInteger)
 

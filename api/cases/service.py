@@ -18,7 +18,7 @@ from api.base import iso, utcnow
 from api.candidates.models import Candidate
 from api.cases import deadlines
 from api.cases.codes import Classified, classify
-from api.cases.models import Case, CaseCount, CaseCounter, CaseTile
+from api.cases.models import Case, CaseCount, CaseCounter, CaseDay, CaseTile
 from api.cases.states import ENDED, STATES, WITHDRAWABLE, may_follow
 from api.database import is_postgres
 from api.errors import ConflictError, InvalidError, NotFoundError
@@ -54,15 +54,28 @@ def count(session: Session, case: Case, state: str, by: int) -> None:
         family=case.family,
         code=case.code,
         state=state,
-        day=case.filed_at.date(),
-        shard=random.randrange(_SHARDS) if is_postgres(session) else 0,
+        shard=_shard(session),
         n=by,
     )
-    keys = ["district", "family", "code", "state", "day", "shard"]
+    keys = ["district", "family", "code", "state", "shard"]
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"n": CaseCount.n + by}))
     if by > 0:
         tile = upsert(session)(CaseTile).values(state=state, family=case.family, tile=case.tile)
         session.execute(tile.on_conflict_do_nothing())
+
+
+def _shard(session: Session) -> int:
+    return random.randrange(_SHARDS) if is_postgres(session) else 0
+
+
+def count_day(session: Session, settings: ApiSettings, case: Case) -> None:
+    """Counts a filing on its local day."""
+    day = case.filed_at.astimezone(ZoneInfo(settings.timezone)).date()
+    statement = upsert(session)(CaseDay).values(
+        day=day, district=case.district or "", family=case.family, shard=_shard(session), n=1
+    )
+    keys = ["day", "district", "family", "shard"]
+    session.execute(statement.on_conflict_do_update(index_elements=keys, set_={"n": CaseDay.n + 1}))
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,7 @@ def file_case(session: Session, settings: ApiSettings, candidate: Candidate, sit
     session.add(case)
     session.flush()
     count(session, case, case.state, +1)
+    count_day(session, settings, case)
     data = {**form(case), "candidate_hash": candidate.chain_hash.hex()}
     record(session, case, "case.filed", filing.reviewer, data)
     return case

@@ -126,10 +126,18 @@ def upgrade() -> None:
         sa.Column("family", sa.String(length=16), nullable=False),
         sa.Column("code", sa.String(length=8), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("shard", sa.SmallInteger(), nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("district", "family", "code", "state", "day", "shard", name="pk_case_counts"),
+        sa.PrimaryKeyConstraint("district", "family", "code", "state", "shard", name="pk_case_counts"),
+    )
+    op.create_table(
+        "case_days",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("district", sa.String(length=6), nullable=False),
+        sa.Column("family", sa.String(length=16), nullable=False),
+        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "district", "family", "shard", name="pk_case_days"),
     )
     op.create_table(
         "case_tiles",
@@ -188,6 +196,10 @@ def upgrade() -> None:
     op.create_index("ix_cases_community", "cases", ["community", "id"], unique=False)
     op.create_index("ix_cases_district", "cases", ["district", "id"], unique=False)
     op.create_index("ix_cases_site", "cases", ["site_id"], unique=False)
+    op.create_index("ix_cases_code", "cases", ["code", "id"], unique=False)
+    op.create_index("ix_cases_reviewer", "cases", ["reviewer", "id"], unique=False)
+    open_sql = sa.text("state NOT IN ('refused', 'closed', 'voided', 'withdrawn')")
+    op.create_index("ix_cases_due", "cases", ["deadline_at"], postgresql_where=open_sql, sqlite_where=open_sql)
     op.create_index("ix_cases_state", "cases", ["state", "family", "id"], unique=False)
     op.create_index("ix_cases_street", "cases", ["street", "id"], unique=False)
     op.create_index(
@@ -458,6 +470,7 @@ def downgrade() -> None:
     op.drop_index("ix_cases_cell", table_name="cases")
     op.drop_table("cases")
     op.drop_table("case_tiles")
+    op.drop_table("case_days")
     op.drop_table("case_counts")
     op.drop_table("case_counters")
     op.drop_index("ix_candidates_tile", table_name="candidates")
