@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.sureness import (
+    DEFAULT,
+    Evidence,
+    expected_calibration_error,
+    fit,
+    probability,
+    threshold_for_recall,
+    wilson,
+)
+
+shares = st.floats(0, 1)
+
+
+@given(shares, shares, st.floats(0.1, 500), st.floats(-5, 20) | st.none())
+def test_a_probability_is_one_and_grows_with_the_networks_word(a: float, b: float, area: float, rise: float) -> None:
+    low, high = sorted((a, b))
+    values = [probability(Evidence(m, m, area, (m,), rise), {**DEFAULT, "height": 1.0}) for m in (low, high)]
+    assert 0 <= values[0] <= values[1] <= 1
+
+
+def _drawn(count: int, seed: int) -> tuple[list[Evidence], list[bool]]:
+    """Candidates whose truth follows height more than the network's word."""
+    rng = np.random.default_rng(seed)
+    real = rng.random(count) < 0.5
+    evidence = [
+        Evidence(
+            float(np.clip(0.5 + (0.15 if r else -0.05) + rng.normal(0, 0.2), 0.01, 0.99)),
+            0.8,
+            float(rng.uniform(3, 60)),
+            (),
+            float(rng.normal(3, 1) if r else rng.normal(0.2, 0.4)),
+        )
+        for r in real
+    ]
+    return evidence, [bool(r) for r in real]
+
+
+def test_fitted_weights_are_calibrated_on_other_candidates() -> None:
+    weights = fit(*_drawn(400, 1))
+    evidence, truth = _drawn(600, 2)
+    p = np.array([probability(e, weights) for e in evidence])
+    assert expected_calibration_error(p, np.array(truth)) < 0.05
+    assert ((p > 0.5) == np.array(truth)).mean() > 0.93
+    assert weights["flat"] <= 0
+
+
+def test_too_few_to_fit_leaves_the_networks_word() -> None:
+    assert fit(*_drawn(5, 1)) == DEFAULT
+    evidence, _ = _drawn(50, 1)
+    assert fit(evidence, [True] * 50) == DEFAULT
+
+
+def test_perfect_and_hopeless_calibration() -> None:
+    truth = np.array([True] * 50 + [False] * 50)
+    assert expected_calibration_error(truth.astype(float), truth) == 0
+    assert expected_calibration_error(1 - truth.astype(float), truth) == 1
+
+
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_an_interval_holds_the_share(hits: int, misses: int) -> None:
+    low, high = wilson(hits, hits + misses)
+    share = hits / (hits + misses) if hits + misses else 0.5
+    assert 0 <= low <= share <= high <= 1
+
+
+def test_a_promised_recall_needs_evidence() -> None:
+    assert threshold_for_recall([0.9, 0.8], [True, True], 0, 0.95) == 0.0
+    scores = np.linspace(0.99, 0.4, 200).tolist()
+    cut = threshold_for_recall(scores, [True] * 200, 0, 0.9)
+    kept = sum(s >= cut for s in scores)
+    assert wilson(kept, 200)[0] >= 0.9
+    assert wilson(kept - 1, 200)[0] < 0.9
+    assert threshold_for_recall(scores, [True] * 200, 100, 0.9) == 0.0
+
+
+def test_no_single_cue_outweighs_all_others() -> None:
+    sure = probability(Evidence(1.0, 1.0, 20.0), dict(DEFAULT))
+    assert sure == pytest.approx(1 / (1 + np.exp(-5)))
