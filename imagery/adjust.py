@@ -15,20 +15,30 @@ Floats = NDArray[np.float64]
 # (Huber threshold, steps, cull above) per round, in expected tie errors; the last round's cull is relative to what
 # the ties turn out to be. The first threshold is wide: a level start leaves 2 degrees of tilt in a tie.
 ROUNDS = ((8.0, 8, 12.0), (3.0, 8, 4.0), (1.5, 8, 3.0), (1.5, 5, 3.0))
+# Once poses are good and known points have come in.
+AGAIN = ((6.0, 8, 8.0), (2.0, 8, 3.5), (1.5, 6, 3.0))
 # A step that lowers the cost by less than this share ends a round.
 ENOUGH = 1e-4
 
 
 @dataclass(frozen=True)
 class Adjusted:
-    """Result: the state, the ties that survived, which of the given points those are, and steps taken."""
+    """Result: the state, the ties that survived with what is known of their points, and steps taken."""
 
     state: State
     ties: Ties
+    know: Knowledge
     steps: int
 
 
-def adjust(state: State, know: Knowledge, ties: Ties, ground_z: float, solve: Solver = direct) -> Adjusted:
+def adjust(
+    state: State,
+    know: Knowledge,
+    ties: Ties,
+    ground_z: float,
+    solve: Solver = direct,
+    rounds: tuple[tuple[float, int, float], ...] = ROUNDS,
+) -> Adjusted:
     """Adjusts poses, lenses, points and GPS biases.
 
     Args:
@@ -37,10 +47,12 @@ def adjust(state: State, know: Knowledge, ties: Ties, ground_z: float, solve: So
         ties: Observations, renumbered as wrong ones go.
         ground_z: Level at which points start, metres from the origin.
         solve: Solver of the reduced system.
+        rounds: See `ROUNDS`.
     """
-    state = replace(state, X=triangulate(state, know, ties, ground_z, 0))
+    started = triangulate(state, know, ties, ground_z, 0 if rounds is ROUNDS else 4)
+    state = replace(state, X=np.where(np.isfinite(know.X_sigma), know.X, started))
     steps, stated = 0, know.gps_sigma
-    for soft, most, cull in ROUNDS:
+    for soft, most, cull in rounds:
         know = replace(know, gps_sigma=trusted_sigma(state, know, stated))
         state, taken = _descend(state, know, ties, soft, most, solve)
         steps += taken
@@ -49,7 +61,7 @@ def adjust(state: State, know: Knowledge, ties: Ties, ground_z: float, solve: So
         typical = 1.4826 * float(np.median(error)) if len(error) else 1.0
         keep = (error <= cull * max(0.25, min(1.0, typical))) & (depth > 1.0)
         ties, state, know = _drop(ties, state, know, keep)
-    return Adjusted(state, ties, steps)
+    return Adjusted(state, ties, replace(know, gps_sigma=stated), steps)
 
 
 def trusted_sigma(state: State, know: Knowledge, stated: Floats) -> Floats:
@@ -76,13 +88,17 @@ def trusted_sigma(state: State, know: Knowledge, stated: Floats) -> Floats:
 def _drop(ties: Ties, state: State, know: Knowledge, keep: NDArray[np.bool_]) -> tuple[Ties, State, Knowledge]:
     """Drops observations and the points that lose their second; known points are never dropped."""
     fixed = np.isfinite(know.X_sigma).any(axis=1)
-    keep = keep | fixed[ties.point]
+    keep = keep | know.sure[ties.point]
     counts = np.bincount(ties.point[keep], minlength=ties.points)
     alive = (counts >= 2) | (fixed & (counts >= 1))
     keep = keep & alive[ties.point]
     number = np.cumsum(alive) - 1
     kept = Ties(ties.frame[keep], number[ties.point[keep]], ties.uv[keep], ties.sigma[keep], ties.rgb[keep])
-    return kept, replace(state, X=state.X[alive]), replace(know, X=know.X[alive], X_sigma=know.X_sigma[alive])
+    return (
+        kept,
+        replace(state, X=state.X[alive]),
+        replace(know, X=know.X[alive], X_sigma=know.X_sigma[alive], sure=know.sure[alive]),
+    )
 
 
 def _descend(state: State, know: Knowledge, ties: Ties, soft: float, most: int, solve: Solver) -> tuple[State, int]:

@@ -55,6 +55,7 @@ class Knowledge:
         bias_sigma: (f, 3).
         X: (p, 3) where a point is known to be (ground control, baseline), and X_sigma (p, 3).
         X_sigma: Of the points.
+        sure: (p,) whether a point's observations were measured by hand and are never thrown out.
     """
 
     lens_of: NDArray[np.int64]
@@ -68,6 +69,7 @@ class Knowledge:
     bias_sigma: Floats
     X: Floats
     X_sigma: Floats
+    sure: NDArray[np.bool_]
 
 
 def camera_points(state: State, ties: Ties) -> Floats:

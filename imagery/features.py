@@ -136,23 +136,27 @@ def find_features(
     scale = target / max(image.shape[:2])
     if scale < 0.999:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    xy, descriptors = describe(image, count)
+    height, width = image.shape[:2]
+    small = cv2.blur(image, (5, 5))
+    column = np.clip(np.rint(xy[:, 0]).astype(int), 0, width - 1)
+    row = np.clip(np.rint(xy[:, 1]).astype(int), 0, height - 1)
+    factor = np.array([width_px / width, height_px / height], np.float32)
+    full = ((xy + 0.5) * factor - 0.5).astype(np.float32)
+    return Keypoints(full, np.ascontiguousarray(small[row, column][:, ::-1]), float(factor[0])), descriptors
+
+
+def describe(image: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Keypoints (n, 2) of a BGR image, spread over it, and their (n, 128) root-SIFT descriptors."""
     gray = _stretched(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
     found, descriptors = _sift(count * 3 // 2).detectAndCompute(gray, None)
     if descriptors is None or len(found) == 0:
-        empty = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 3), np.uint8), width_px / gray.shape[1])
-        return empty, np.zeros((0, 128), np.uint8)
+        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8)
     xy = np.array([point.pt for point in found], np.float32)
     response = np.array([point.response for point in found], np.float32)
     keep = spread(xy, response, gray.shape[1], gray.shape[0], count)
-    xy, descriptors = xy[keep], descriptors[keep]
-    root = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-9))
-    small = cv2.blur(image, (5, 5))
-    column = np.clip(np.rint(xy[:, 0]).astype(int), 0, small.shape[1] - 1)
-    row = np.clip(np.rint(xy[:, 1]).astype(int), 0, small.shape[0] - 1)
-    factor = np.array([width_px / gray.shape[1], height_px / gray.shape[0]], np.float32)
-    full = ((xy + 0.5) * factor - 0.5).astype(np.float32)
-    points = Keypoints(full, np.ascontiguousarray(small[row, column][:, ::-1]), float(factor[0]))
-    return points, np.minimum(root * _DESCRIPTOR_SCALE, 255.0).astype(np.uint8)
+    root = np.sqrt(descriptors[keep] / np.maximum(descriptors[keep].sum(axis=1, keepdims=True), 1e-9))
+    return xy[keep], np.minimum(root * _DESCRIPTOR_SCALE, 255.0).astype(np.uint8)
 
 
 def _sift(count: int) -> cv2.SIFT:

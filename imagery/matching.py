@@ -86,7 +86,7 @@ def match_pair(
         index = mutual_matches(one, two, GUIDED_RATIO, near)
     if len(index) < MIN_INLIERS:
         return None
-    inlier = _on_one_plane(first.xy[index[:, 0]], second.xy[index[:, 1]], first, second)
+    inlier = verified(first.xy[index[:, 0]], second.xy[index[:, 1]])
     count = int(inlier.sum())
     if count < MIN_INLIERS or count < MIN_INLIER_SHARE * len(index):
         return None
@@ -111,10 +111,11 @@ def mutual_matches(
     return np.column_stack([rows[good], best[good]]).astype(np.int32)
 
 
-def _on_one_plane(
-    a: NDArray[np.float32], b: NDArray[np.float32], first: Keypoints, second: Keypoints
-) -> NDArray[np.bool_]:
-    span = float(max(np.ptp(first.xy, axis=0).max(), np.ptp(second.xy, axis=0).max()))
+def verified(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of the matches (k, 2) to (k, 2) agree on one plane, loosely: buildings and lenses bend it."""
+    if len(a) < 8:
+        return np.zeros(len(a), bool)
+    span = float(np.ptp(b, axis=0).max())
     homography, mask = cv2.findHomography(a, b, cv2.USAC_MAGSAC, PLANE_SHARE * span, maxIters=3000, confidence=0.999)
     if homography is None or mask is None or not _believable(homography, a.mean(axis=0)):
         return np.zeros(len(a), bool)

@@ -68,10 +68,11 @@ class Setting:
     height_reference: Literal["amsl", "take-off"]
 
 
-def set_up(photos: Sequence[Photo]) -> Setting:
-    """Puts a set of photographs into one metric system with priors."""
+def set_up(photos: Sequence[Photo], crs: str | None = None) -> Setting:
+    """Puts a set of photographs into one metric system (`crs`, else the UTM zone of the flight) with priors."""
     placed = [photo for photo in photos if photo.lon is not None and photo.lat is not None]
     frame = utm_frame([p.lon or 0.0 for p in placed], [p.lat or 0.0 for p in placed]) if placed else unknown_frame()
+    frame = LocalFrame(crs) if crs and placed else frame
     flight_of, flights = flights_of(photos)
     gps = np.full((len(photos), 3), np.nan)
     for number, photo in enumerate(photos):
@@ -247,5 +248,6 @@ def first_state(photos: Sequence[Photo], setting: Setting, layout: Layout, point
         bias_sigma=setting.bias_sigma,
         X=np.zeros((points, 3)),
         X_sigma=np.full((points, 3), np.inf),
+        sure=np.zeros(points, bool),
     )
     return State(rotation, centre, setting.lens.copy(), np.zeros((points, 3)), bias), knowledge

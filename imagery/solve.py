@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagery.adjust import adjust, judge
+from imagery.adjust import AGAIN, adjust, judge
 from imagery.bundle import Knowledge, State
+from imagery.control import KnownPoints, join
 from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet
 from imagery.index import Index
@@ -24,6 +26,8 @@ Floats = NDArray[np.float64]
 MATCHED_TIES = 10
 # Observations a frame that enter the adjustment; more cost time and change poses by less than their error.
 TIES_PER_FRAME = 360
+# What a flight's GPS may be off as a whole once control or a baseline tells better.
+FREE_BIAS_M = 30.0
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,24 @@ class Solution:
     ground_z: float
 
 
-def solve(index: Index, store: DescriptorStore, workers: int = 2, progress: Progress = quiet) -> Solution:
-    """Finds all poses."""
+def solve(
+    index: Index,
+    store: DescriptorStore,
+    workers: int = 2,
+    progress: Progress = quiet,
+    crs: str | None = None,
+) -> Solution:
+    """Finds all poses.
+
+    Args:
+        index: Frames and their keypoints.
+        store: Their descriptors.
+        workers: Threads.
+        progress: Called as the work goes on.
+        crs: Metric system to work in; the local UTM zone by default.
+    """
     photos, keypoints = index.photos, index.keypoints
-    setting = set_up(photos)
+    setting = set_up(photos, crs)
     if setting.frame.is_local:
         pairs = pairs_without_position(store, len(photos))
     else:
@@ -82,7 +100,36 @@ def solve(index: Index, store: DescriptorStore, workers: int = 2, progress: Prog
     placed = _placed(len(photos), adjusted.ties, matches)
     state = _stand_alone(adjusted.state, placed, setting, level)
     progress(1, 1, "adjustment")
-    return Solution(setting, state, know, adjusted.ties, held, rms, placed, tuple(matches), level)
+    return Solution(setting, state, adjusted.know, adjusted.ties, held, rms, placed, tuple(matches), level)
+
+
+def solve_again(solution: Solution, index: Index, known: Sequence[KnownPoints]) -> Solution:
+    """Adjusts once more with known points; GPS may then be off by what it likes, as a whole flight.
+
+    Args:
+        solution: The block as it stands.
+        index: Its frames.
+        known: Ground control, a baseline's features.
+    """
+    state, know, ties = solution.state, solution.know, solution.ties
+    for points in known:
+        state, know, ties = join(state, know, ties, points)
+    loose = np.maximum(know.bias_sigma, FREE_BIAS_M)
+    adjusted = adjust(state, replace(know, bias_sigma=loose), ties, solution.ground_z, rounds=AGAIN)
+    own = ~np.isfinite(adjusted.know.X_sigma[:, 0])
+    level = float(np.median(adjusted.state.X[own, 2])) if own.any() else solution.ground_z
+    rms, _ = judge(adjusted.state, adjusted.know, solution.held, level)
+    placed = _placed(len(index.photos), adjusted.ties, list(solution.matches))
+    state = _stand_alone(adjusted.state, placed, solution.setting, level)
+    return replace(
+        solution,
+        state=state,
+        know=adjusted.know,
+        ties=adjusted.ties,
+        tie_rms_px=rms,
+        placed=placed,
+        ground_z=level,
+    )
 
 
 def _diagonals(index: Index) -> Floats | None:

@@ -6,12 +6,21 @@ import os
 import resource
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from imagery.baseline import (
+    SEARCH_M,
+    Registration,
+    baseline_crs,
+    judge_registration,
+    mosaic_of,
+    read_baseline,
+    tie_to_baseline,
+)
 from imagery.colour import even_out
 from imagery.compose import compose
 from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
@@ -24,7 +33,7 @@ from imagery.poses import Poses
 from imagery.report import CameraPlace, MosaicReport
 from imagery.scene import View, ground_points, native_gsd_m, union_bounds, views
 from imagery.seams import grid_over, label
-from imagery.solve import Solution, solve, to_poses
+from imagery.solve import Solution, solve, solve_again, to_poses
 from imagery.surface import HeightGrid, ground_from_points
 
 # The coarse ground has a node per this share of a footprint: wider than a house, finer than a hill.
@@ -80,10 +89,16 @@ def stitch(
     cv2.setNumThreads(1)
     frames_dir, out_tif = Path(frames_dir), Path(out_tif)
     out_tif.parent.mkdir(parents=True, exist_ok=True)
+    baseline = mosaic_of(options.baseline) if options.baseline else None
+    crs = baseline_crs(baseline) if baseline else None
+    registration: Registration | None = None
     with tempfile.TemporaryDirectory(prefix=".stitch.", dir=out_tif.parent) as folder:
         store = DescriptorStore(Path(folder))
         index = read_index(frames_dir, store, options.captures, options.tz, options.processes, tell)
-        solution = solve(index, store, options.processes, tell)
+        solution = solve(index, store, options.processes, tell, crs)
+        if baseline:
+            tell(0, 1, "baseline")
+            solution, registration = _onto(baseline, solution, index, store, frames_dir)
     poses = to_poses(solution, index)
     ground = _ground(solution, poses, frames_dir)
     scene = views(poses, frames_dir, ground)
@@ -100,10 +115,29 @@ def stitch(
             "wall_s": round(time.monotonic() - started, 2),
             "peak_mb": _peak_mb(),
             "colour_residual": round(colour_residual, 2),
+            "registration": asdict(registration) if registration else None,
         }
     )
     write_text(out_tif.with_name("mosaic.json"), report.model_dump_json(indent=1))
     return report
+
+
+def _onto(
+    path: Path, solution: Solution, index: Index, store: DescriptorStore, frames_dir: Path
+) -> tuple[Solution, Registration]:
+    """The solution in the baseline's frame."""
+    poses = to_poses(solution, index)
+    ground = _ground(solution, poses, frames_dir)
+    scene = views(poses, frames_dir, ground)
+    west, south, east, north = union_bounds([view.bounds for view in scene])
+    gsd_m = native_gsd_m(scene, ground)
+    reduced = float(np.median([points.sigma_px for points in index.keypoints]))
+    around = (west - SEARCH_M, south - SEARCH_M, east + SEARCH_M, north + SEARCH_M)
+    earlier = read_baseline(path, poses.crs, gsd_m * reduced, around)
+    ties = tie_to_baseline(solution, index, store, earlier, ground)
+    moved = solve_again(solution, index, [ties.fit])
+    ground = _ground(moved, to_poses(moved, index), frames_dir)
+    return moved, judge_registration(solution, moved, ties, ground, index, gsd_m)
 
 
 def _cpu_s() -> float:
