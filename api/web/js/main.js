@@ -38,7 +38,7 @@ async function open() {
   const found = screens.find(([name]) => name === route.name) ?? screens[0];
   drawTop(screens, found[0]);
   document.title = `${found[1]} · 云巡`;
-  const root = h("div.screen", { style: { height: "100%" } });
+  const root = h("div.screen", {}, h("p.loading", { role: "status" }, "载入中…"));
   fill(main, root);
   try {
     const module = await found[3]();

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import uvicorn
 
 from api.app import create_app
@@ -36,6 +38,28 @@ def prepare(settings: ApiSettings) -> str:
     return token
 
 
+@contextmanager
+def running(settings: ApiSettings, port: int = 0) -> Iterator[str]:
+    """The API over real HTTP on a port of 127.0.0.1; gives its address."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        until = time.monotonic() + 60
+        while not server.started and thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.02)
+        if not server.started:
+            raise RuntimeError("the server did not start: see its log")
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -47,25 +71,16 @@ def main() -> None:
     fresh = not (wanted.data / "seeded").exists()
     wanted.data.mkdir(parents=True, exist_ok=True)
     token = prepare(settings) if fresh else ""
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), host="127.0.0.1", port=wanted.port, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    base = f"http://127.0.0.1:{wanted.port}"
-    until = time.monotonic() + 60
-    while not server.started and thread.is_alive() and time.monotonic() < until:
-        time.sleep(0.05)
-    httpx.get(f"{base}/healthz").raise_for_status()
-    if fresh:
-        place = build_place(wanted.data / "place", wanted.size_m)
-        created = file_over_http(base, token, place, wanted.candidates)
-        (wanted.data / "token").write_text(token)
-        (wanted.data / "seeded").write_text(str(created))
-    print(f"ready {base}", flush=True)
-    parent = os.getppid()
-    while thread.is_alive() and os.getppid() == parent:
-        time.sleep(0.5)
+    with running(settings, wanted.port) as base:
+        if fresh:
+            place = build_place(wanted.data / "place", wanted.size_m)
+            created = file_over_http(base, token, place, wanted.candidates)
+            (wanted.data / "token").write_text(token)
+            (wanted.data / "seeded").write_text(str(created))
+        print(f"ready {base}", flush=True)
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(0.5)
 
 
 if __name__ == "__main__":

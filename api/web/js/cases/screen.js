@@ -33,6 +33,7 @@ async function mountList(bar, body) {
   let cursor = null;
   let turn = 0;
   const load = async (fresh = false) => {
+    empty.hidden = true;
     if (fresh) { cursor = null; rows.replaceChildren(); }
     const mine = (turn += 1);
     const page = await api.cases({ ...filter, cursor, limit: PAGE });

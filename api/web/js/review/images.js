@@ -5,6 +5,8 @@ import * as api from "../api.js";
 // Chips of 768 px show 10 cm at the usual window of 60 m; two of them decoded take 4.7 MB.
 export const CHIP_PX = 768;
 export const AHEAD = 10;
+// Photographs are looked at after the pair, and cost the server a whole decoding each.
+const PHOTOS_AHEAD = 4;
 // A picture that failed is asked for again after this, not at every drawing.
 const AGAIN_MS = 4000;
 // So many candidates stay decoded: ten ahead, and a few behind for undo. About 120 MB with their photographs.
@@ -51,7 +53,10 @@ export class Images {
 
   /** Prepares `candidates` in order, and forgets whatever belongs to none of `keep`. */
   prepare(candidates, keep) {
-    const paths = candidates.slice(0, AHEAD).flatMap(picturesOf);
+    const ahead = candidates.slice(0, AHEAD).map(picturesOf);
+    // The pair of every candidate ahead comes before anybody's photographs, but for the present one's.
+    const next = ahead.slice(1);
+    const paths = [...(ahead[0] ?? []), ...next.flatMap((all) => all.slice(0, 2)), ...next.slice(0, PHOTOS_AHEAD).flatMap((all) => all.slice(2))];
     const used = new Set([...candidates.slice(0, AHEAD), ...keep.slice(-(KEEP - AHEAD))].flatMap(picturesOf));
     for (const [path, picture] of this.pictures) {
       if (used.has(path)) continue;
@@ -70,6 +75,14 @@ export class Images {
     this.pump();
   }
 
+  /** Stops asking for what only lies ahead: another screen needs the connections. */
+  rest() {
+    for (const picture of this.wanted) this.pictures.delete(picture.path);
+    this.wanted = [];
+    this.stopped?.abort();
+    this.stopped = null;
+  }
+
   pump() {
     while (this.loading < PARALLEL && this.wanted.length) {
       const picture = this.wanted.shift();
@@ -81,12 +94,14 @@ export class Images {
   }
 
   async load(picture) {
+    this.stopped ??= new AbortController();
     try {
-      const blob = await api.image(picture.path);
+      const blob = await api.image(picture.path, { signal: this.stopped.signal });
       if (!blob || !blob.size) picture.settle("none");
       else picture.settle("ready", await createImageBitmap(blob));
-    } catch {
+    } catch (error) {
       picture.settle("failed");
+      if (error.name === "AbortError") this.pictures.delete(picture.path);
     }
     if (!this.pictures.has(picture.path)) picture.bitmap?.close();
   }
@@ -96,10 +111,10 @@ export const chipOf = (candidate, when) => api.chipPath(candidate.id, when, CHIP
 
 /** All pictures of a candidate, in the order in which a reviewer looks at them. */
 export function picturesOf(candidate) {
-  const paths = [];
-  if (candidate.images?.after !== false) paths.push(chipOf(candidate, "after"));
-  if (candidate.images?.before !== false) paths.push(chipOf(candidate, "before"));
-  if (candidate.frames?.length) for (const view of VIEWS) paths.push(api.photoPath(candidate.id, 0, view));
+  const paths = [chipOf(candidate, "after"), chipOf(candidate, "before")];
+  const count = Math.min(candidate.frames?.length ?? 0, 3);
+  if (count) for (const view of VIEWS) paths.push(api.photoPath(candidate.id, 0, view));
+  for (let k = 1; k < count; k += 1) paths.push(api.photoPath(candidate.id, k, "detail"));
   return paths;
 }
 

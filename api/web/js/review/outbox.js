@@ -25,6 +25,8 @@ export class Outbox extends EventTarget {
     this.adopt();
     this.timer = setInterval(() => { this.touch(); this.adopt(); }, 5000);
     addEventListener("online", () => this.kick());
+    // A page that goes away says so: the next one need not wait to take over.
+    addEventListener("pagehide", () => { for (const entry of this.entries) this.store({ ...entry, seen: 0, tab: "" }); });
     addEventListener("beforeunload", (event) => { if (this.entries.length) event.preventDefault(); });
   }
 

@@ -118,7 +118,8 @@ class ReviewScreen {
   stop() {
     this.off.abort();
     clearInterval(this.ticker);
-    this.viewer.setMode(this.viewer.mode === "flicker" ? "side" : this.viewer.mode);
+    this.images.rest();
+    this.viewer.stop();
   }
 
   async listPatrols() {
@@ -154,7 +155,7 @@ class ReviewScreen {
       accept: () => this.decide("accept", null, since), reject: () => this.decide("reject", argument, since), look: () => this.decide("look", null, since),
       skip: () => this.skip(since), peek: () => this.viewer.peek(true), outline: () => this.viewer.toggleOutline(),
       zoom: () => this.viewer.zoom(argument), pan: () => this.viewer.pan(...argument), reset: () => this.viewer.reset(),
-      photo: () => this.photos.cycle(), nextPhoto: () => this.photos.choose((this.photos.k + 1) % Math.max(candidate.frames?.length ?? 1, 1)),
+      photo: () => this.photos.cycle(), lastPhoto: () => this.photos.cycle(-1),
       address: () => this.panel.address.select(), map: () => { location.hash = `#/map?candidate=${encodeURIComponent(candidate.id)}`; },
     }[action]?.();
   }

@@ -6,7 +6,7 @@
 import { h } from "../dom.js";
 import { chipOf } from "./images.js";
 
-export const MODES = [["side", "并排", "前后并排（1 键切换见帮助）"], ["swipe", "卷帘", "拖动分隔线对比前后"], ["flicker", "闪烁", "前后交替显示"]];
+export const MODES = [["side", "并排", "前后并排（B）"], ["swipe", "卷帘", "拖动分隔线对比前后（W）"], ["flicker", "闪烁", "前后交替显示（F）"]];
 const FLICKER_MS = 600;
 const MAX_SCALE = 12;
 // Outlines are white over dark: legible on roofs, on soil and on trees.
@@ -28,7 +28,15 @@ export class Viewer extends EventTarget {
     this.element = h("div.viewer", {}, this.panes.before.box, this.panes.after.box, this.handle);
     this.listen();
     this.setMode(this.mode);
-    new ResizeObserver(() => this.draw()).observe(this.element);
+    this.resizing = new ResizeObserver(() => this.draw());
+    this.resizing.observe(this.element);
+  }
+
+  /** Stops drawing. */
+  stop() {
+    clearInterval(this.flicker);
+    this.resizing.disconnect();
+    this.candidate = null;
   }
 
   pane(when, title) {
@@ -49,7 +57,6 @@ export class Viewer extends EventTarget {
 
   /** The picture of a pane; draws again when it arrives. */
   follow(candidate, when) {
-    if (candidate.images?.[when] === false) return;
     const picture = this.images.get(chipOf(candidate, when));
     if (picture.state === "waiting") picture.done.then(() => { if (this.candidate?.id === candidate.id) this.draw(); });
   }
@@ -111,6 +118,8 @@ export class Viewer extends EventTarget {
   }
 
   draw() {
+    const { scale, u, v } = this.view;
+    this.element.dataset.view = [scale, u, v].map((value) => value.toFixed(4)).join(" ");
     const single = this.mode !== "side";
     this.panes.before.box.hidden = single && this.mode !== "swipe";
     if (this.mode === "swipe") this.panes.after.canvas.style.clipPath = `inset(0 0 0 ${this.divider * 100}%)`;
@@ -135,7 +144,7 @@ export class Viewer extends EventTarget {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#2a3238";
     context.fillRect(0, 0, canvas.width, canvas.height);
-    const picture = this.candidate && this.candidate.images?.[when] !== false ? this.images.get(chipOf(this.candidate, when)) : null;
+    const picture = this.candidate ? this.images.get(chipOf(this.candidate, when)) : null;
     const box = this.frame(canvas.width, canvas.height);
     if (picture?.bitmap) {
       context.imageSmoothingEnabled = box.side / picture.bitmap.width < 4;
@@ -171,8 +180,8 @@ export class Viewer extends EventTarget {
     pane.caption.textContent = title;
     pane.caption.dataset.when = when;
     pane.canvas.setAttribute("aria-label", `${title}影像`);
-    const words = { waiting: "影像载入中…", failed: "影像载入失败，按 F5 重试", none: when === "before" ? "此处无前期影像" : "此处无本期影像" };
-    const text = !this.candidate ? "" : !picture ? words.none : words[picture.state] ?? "";
+    const words = { waiting: "影像载入中…", failed: "影像载入失败，稍后自动重试", none: when === "before" ? "此处无前期影像" : "此处无本期影像" };
+    const text = picture ? words[picture.state] ?? "" : "";
     pane.status.textContent = text;
     pane.status.hidden = !text;
   }
