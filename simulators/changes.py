@@ -69,13 +69,19 @@ class Changes:
     def many(cls, seed: int) -> Changes:
         """A busy day for training and for benchmarks: every kind, numbers by seed."""
         rng = np.random.default_rng([seed, 606])
-        counts = {
-            "buildings": int(rng.integers(5, 11)), "permitted": int(rng.integers(1, 4)),
-            "over_permit": int(rng.integers(0, 2)), "extensions": int(rng.integers(1, 4)),
-            "foundations": int(rng.integers(1, 3)), "walls": int(rng.integers(1, 3)),
-            "garbage": int(rng.integers(6, 14)), "spoil": int(rng.integers(1, 4)), "litter": int(rng.integers(1, 4)), "distractors": int(rng.integers(6, 14)),
-        }  # fmt: skip
-        return cls(seed, **counts)
+        return cls(
+            seed,
+            buildings=int(rng.integers(5, 11)),
+            permitted=int(rng.integers(1, 4)),
+            over_permit=int(rng.integers(0, 2)),
+            extensions=int(rng.integers(1, 4)),
+            foundations=int(rng.integers(1, 3)),
+            walls=int(rng.integers(1, 3)),
+            garbage=int(rng.integers(6, 14)),
+            spoil=int(rng.integers(1, 4)),
+            litter=int(rng.integers(1, 4)),
+            distractors=int(rng.integers(6, 14)),
+        )
 
 
 @dataclass(frozen=True)
@@ -132,8 +138,17 @@ class Placer:
                         raise
         return self.out
 
-    def _add(self, kind: str, family: str, thing: Thing, polygon: Polygon, tall: float,
-             permitted: bool | None = None, permit: Polygon | None = None, cap: float | None = None) -> None:  # fmt: skip
+    def _add(
+        self,
+        kind: str,
+        family: str,
+        thing: Thing,
+        polygon: Polygon,
+        tall: float,
+        permitted: bool | None = None,
+        permit: Polygon | None = None,
+        cap: float | None = None,
+    ) -> None:
         label = {"garbage": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
         self.out.append(Change(len(self.out) + 1, kind, family, label, thing, polygon, tall, permitted, permit, cap))
 

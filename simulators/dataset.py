@@ -123,7 +123,7 @@ def write_scene(folder: Path, seed: int, size_m: float, gsd_m: float, one_day: b
     view = _view(rng, size_m)
     day = town.day_with(1, after, sun=_sun(rng), season=season)
     _picture(day, view, gsd_m, folder, "after", rng, None)
-    shift = (0.0, 0.0)
+    shift: tuple[float, ...] = (0.0, 0.0)
     if not one_day:
         shift = tuple(float(v) for v in np.clip(rng.normal(0, 0.9, 2), -2, 2))
         first = town.day_with(0, before, sun=_sun(rng), season=other)
@@ -138,7 +138,8 @@ def write_scene(folder: Path, seed: int, size_m: float, gsd_m: float, one_day: b
         folder / "scene.json",
         {
             "schema_version": 1, "place": f"town-{seed:05d}", "source": "simulator", "gsd_m": gsd_m, "seed": seed,
-            "licence": "Apache-2.0", "shift_px": list(shift), "season": [other, season], "lean": view.height_m is not None,
+            "licence": "Apache-2.0", "shift_px": list(shift), "season": [other, season],
+            "lean": view.height_m is not None,
         },
     )  # fmt: skip
 

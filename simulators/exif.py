@@ -133,7 +133,8 @@ def xmp_bytes(exposure: Exposure, camera: Camera) -> bytes:
     lines = "\n".join(f'   drone-dji:{name}="{value}"' for name, value in values.items())
     body = (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
-        ' <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n  <rdf:Description rdf:about="DJI Meta Data"\n'
+        ' <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\n'
+        '  <rdf:Description rdf:about="DJI Meta Data"\n'
         '    xmlns:tiff="http://ns.adobe.com/tiff/1.0/"\n    xmlns:xmp="http://ns.adobe.com/xap/1.0/"\n'
         '    xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/"\n'
         f'   xmp:CreateDate="{exposure.time_utc:%Y-%m-%d}"\n   tiff:Make="DJI"\n   tiff:Model="{camera.model}"\n'

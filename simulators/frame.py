@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +19,9 @@ from simulators.sight import fan_of, look
 
 # Ground this far beyond the frame's own footprint can lean into it.
 LEAN_MARGIN_M = 12.0
+# Two heights this near belong to one surface (a roof's slope over a fan's cell), not to a step.
+SAME_SURFACE_M = 0.3
 SKY = (196, 210, 224)
-HAZE = 0.035
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,14 @@ class Darkroom:
         self.lag = (coarse_positions(camera.height_px) / camera.height_px - 0.5)[:, None]
         rng = np.random.default_rng([seed, 3])
         size = (camera.height_px + 256, camera.width_px + 256)
-        self.grain: NDArray[np.int16] | None = None
+        self.grain: NDArray[Any] | None = None
         if optics.noise > 0:
-            self.grain = np.rint(rng.normal(0, optics.noise, size)).astype(np.int16)
+            grain = np.rint(rng.normal(0, optics.noise, size)).astype(np.int16)
+            self.grain = cv2.merge([grain, grain, grain])
         x = (np.arange(camera.width_px, dtype=np.float32) / camera.width_px - 0.5) * 2
         y = (np.arange(camera.height_px, dtype=np.float32) / camera.height_px - 0.5) * 2
-        self.falloff = 1 - np.float32(optics.vignette / 2) * (x[None, :] ** 2 + y[:, None] ** 2)
+        falloff = 1 - np.float32(optics.vignette / 2) * (x[None, :] ** 2 + y[:, None] ** 2)
+        self.falloff = cv2.merge([falloff.astype(np.float32)] * 3)
 
     def develop(self, exposure: Exposure) -> Bytes:
         """The photograph as RGB (height, width, 3)."""
@@ -123,16 +127,21 @@ class Darkroom:
         middle = u.shape[0] // 2
         frame_gsd_px = float(np.median(np.hypot(np.diff(u[middle]), np.diff(v[middle])))) / STRIDE_PX
         fan = fan_of(u, v, frame_gsd_px)
-        tall = np.asarray(ground.dsm[part]) - np.float32(datum)
-        sight = look(tall, foot_col, foot_row, camera_m, fan)
+        heights = ground.dsm[part]
+        sight = look(heights, datum, foot_col, foot_row, camera_m, fan)
         full_u, full_v = enlarged(u, camera), enlarged(v, camera)
         share, wall = sight.at(full_u, full_v)
-        cols = full_u * share
-        cols += np.float32(foot_col - 0.5)
-        rows = full_v * -share
-        rows += np.float32(foot_row - 0.5)
+        cols, rows = self._places(share, full_u, full_v, foot_col, foot_row)
+        # The fan is coarser than the photograph: on the surface that it found, the height says where the ray ends.
+        below = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        finer = np.subtract(np.float32(camera_m + datum), below, out=below)
+        finer *= np.float32(1 / camera_m)
+        near = np.abs(finer - share) < np.float32(SAME_SURFACE_M / camera_m)
+        near &= wall == 0
+        np.copyto(share, finer, where=near)
+        cols, rows = self._places(share, full_u, full_v, foot_col, foot_row)
         where = np.flatnonzero(wall)
-        tone, paint = self._walls(where, cols, rows, share, full_u, full_v, camera_m, part)
+        tone, paint = self._walls(where, cols, rows, share, full_u, full_v, camera_m, datum, part)
         rgb = ground.rgb[part]
         if frame_gsd_px > 1.8:
             rgb = cv2.GaussianBlur(np.ascontiguousarray(rgb), (0, 0), 0.35 * frame_gsd_px)
@@ -145,9 +154,17 @@ class Darkroom:
             flat[where] = np.clip(side, 0, 255).astype(np.uint8)
         return image, share
 
+    @staticmethod
+    def _places(share: Floats, u: Floats, v: Floats, foot_col: float, foot_row: float) -> tuple[Floats, Floats]:
+        """Columns and rows of the ground's window where rays end."""
+        cols, rows = u * share, v * share
+        cols += np.float32(foot_col - 0.5)
+        np.subtract(np.float32(foot_row - 0.5), rows, out=rows)
+        return cols, rows
+
     def _walls(
         self, where: NDArray[np.intp], cols: Floats, rows: Floats, share: Floats, u: Floats, v: Floats,
-        camera_m: float, part: tuple[slice, slice],
+        camera_m: float, datum: float, part: tuple[slice, slice],
     ) -> tuple[Floats, Floats]:  # fmt: skip
         """Light on vertical faces, and their paint where a building's wall is known (else NaN).
 
@@ -170,7 +187,8 @@ class Darkroom:
             oc = np.clip(((wx + part[1].start) * ratio).astype(np.int64), 0, owner.shape[1] - 1)
             orow = np.clip(((wy + part[0].start) * ratio).astype(np.int64), 0, owner.shape[0] - 1)
             index = owner[orow, oc]
-            known = index > 0
+            # Above the eave it is the roof's own rim, a parapet or something on the roof.
+            known = (index > 0) & (height + datum < facades.body[index, 6] + 0.05)
             body = facades.body[index[known]]
             x = (wx[known] + part[1].start - body[:, 0]) * ground.gsd_m
             y = (body[:, 1] - wy[known] - part[0].start) * ground.gsd_m
@@ -215,16 +233,16 @@ class Darkroom:
         if smear_px > 0.5:
             heading = math.degrees(math.atan2(exposure.speed_east_mps, exposure.speed_north_mps))
             image = cv2.filter2D(image, -1, _smear(smear_px, heading - exposure.camera_yaw_deg))
-        gain = self._gain(exposure)
-        if optics.vignette > 0 or optics.exposure_drift > 0:
-            factor = (self.falloff * 256).astype(np.float32)
-            levels = [cv2.multiply(image[..., k], factor, scale=gain[k] / 256, dtype=cv2.CV_8U) for k in range(3)]
-            image = cv2.merge(levels)
+        if optics.exposure_drift > 0:
+            table = np.arange(256, dtype=np.float32)[:, None] * np.array(self._gain(exposure), np.float32)
+            image = cv2.LUT(image, np.clip(np.rint(table), 0, 255).astype(np.uint8).reshape(256, 1, 3))
+        if optics.vignette > 0:
+            image = cv2.multiply(image, self.falloff, dtype=cv2.CV_8U)
         if self.grain is not None:
             rng = np.random.default_rng([self.seed, exposure.index, exposure.system_id, 12])
             dy, dx = (int(k) for k in rng.integers(0, 256, 2))
             grain = self.grain[dy : dy + self.camera.height_px, dx : dx + self.camera.width_px]
-            image = cv2.add(image, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)
+            image = cv2.add(image, grain, dtype=cv2.CV_8U)
         return image
 
     def _gain(self, exposure: Exposure) -> tuple[float, float, float]:

@@ -26,9 +26,10 @@ BAND_TYPES = ("uint8", "uint16")
 
 @dataclass(frozen=True)
 class Facades:
-    """Tables over the owner raster (row 0 is no building): colour (n, 3) and body (n, 6).
+    """Tables over the owner raster (row 0 is no building): colour (n, 3) and body (n, 7).
 
-    A body is x, y (pixels of the ground's raster), length, width (m), azimuth from grid north (degrees), storey (m).
+    A body is x, y (pixels of the ground's raster), length, width (m), azimuth from grid north (degrees), storey (m),
+    eave (m above sea level).
     """
 
     rgb: Floats
@@ -109,7 +110,7 @@ class Ground:
     def place(self, lon: float, lat: float) -> tuple[float, float, float]:
         """Column, row (pixels) and meridian convergence (degrees, grid north east of true north) of a position."""
         east, north = self._project.transform(lon, lat)
-        col, row = ~self.transform * (east, north)
+        col, row = ~self.transform @ (east, north)
         convergence = Proj(self.crs).get_factors(lon, lat).meridian_convergence
         return float(col), float(row), float(convergence)
 
@@ -136,9 +137,9 @@ def town_ground(
         progress=progress,
     )
     rgb, frames = day.scene.walls()
-    body = np.zeros((len(rgb), 6), np.float32)
-    for k, (x, y, length, width, azimuth, storey) in frames.items():
-        body[k] = (x - ortho.grid.x0) / gsd_m, (ortho.grid.y_top - y) / gsd_m, length, width, azimuth, storey
+    body = np.zeros((len(rgb), 7), np.float32)
+    for k, (x, y, *rest) in frames.items():
+        body[k] = (x - ortho.grid.x0) / gsd_m, (ortho.grid.y_top - y) / gsd_m, *rest
     _save(
         place, ortho.transform, day.town.crs, day.sun.toward, owner_gsd_m=ortho.owner_gsd_m, facade_rgb=rgb,
         facade_body=body, lit=1 - day.sun.cloud,
@@ -156,6 +157,7 @@ def ortho_ground(
         ortho: RGB (or grey) GeoTIFF with a CRS; warped to its UTM zone.
         dsm: Heights above sea level, any grid that overlaps; holes are filled with its median.
         gsd_m: Pixel size to work at; the orthophoto's own when None.
+        alt_amsl_m: Height of the ground where there is no DSM.
         folder: Where the rasters go; a temporary folder when None.
 
     Raises:

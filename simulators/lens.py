@@ -89,6 +89,6 @@ def enlarged(coarse: Floats, camera: Camera) -> Floats:
     """A coarse-grid field at every pixel: (height, width) or (height, width, c)."""
     pad = cv2.copyMakeBorder(coarse, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     full = cv2.resize(pad, (pad.shape[1] * STRIDE_PX, pad.shape[0] * STRIDE_PX), interpolation=cv2.INTER_LINEAR)
-    # resize puts sample k of `pad` at pixel (k + 0.5) stride - 0.5: with `first` left out, coarse k is at k stride - 0.5.
+    # resize puts sample k of `pad` at pixel (k + 0.5) stride - 0.5; without `first`, coarse k is at k stride - 0.5.
     first = STRIDE_PX + STRIDE_PX // 2
     return full[first : first + camera.height_px, first : first + camera.width_px]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -50,8 +51,8 @@ def blocks(grid: Grid) -> Iterator[tuple[int, int, int, int]]:
     step = Noise.BLOCK_M
     cols = _edges(grid.x0, grid.cols, grid.gsd_m, step)
     rows = [grid.rows - r for r in _edges(grid.bounds[1], grid.rows, grid.gsd_m, step)][::-1]
-    for row0, row1 in zip(rows[:-1], rows[1:], strict=True):
-        for col0, col1 in zip(cols[:-1], cols[1:], strict=True):
+    for row0, row1 in itertools.pairwise(rows):
+        for col0, col1 in itertools.pairwise(cols):
             yield row0, row1, col0, col1
 
 
@@ -200,12 +201,12 @@ def shaded(rgb: Bytes, heights: Floats, lit: Bytes, gsd_m: float, sun: Sun) -> B
     direct = (lit.astype(np.float32) / 255) * facing
     direct = direct * (1 - cloud) + cloud * (0.55 + 0.45 * facing)
     # In a photograph (display values) full shadow keeps about two fifths of the brightness, bluer than the sun's.
-    light = np.empty((*direct.shape, 3), np.float32)
     warm = 1.0 + 0.06 * (1 - up) * (1 - cloud)
+    bands = []
     for band, (sky, tint) in enumerate(((0.30, warm), (0.335, 1.0), (0.405, 2 - warm))):
-        light[..., band] = sky + (1 - sky) * tint * direct
-    out = rgb.astype(np.float32) * light
-    return TONE[np.clip(out, 0, 255).astype(np.uint8)]
+        light = cv2.addWeighted(direct, (1 - sky) * tint, direct, 0.0, sky)
+        bands.append(cv2.multiply(np.ascontiguousarray(rgb[..., band]), light, dtype=cv2.CV_8U))
+    return cv2.LUT(cv2.merge(bands), TONE)
 
 
 def _gentler(a: Floats, b: Floats) -> Floats:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from shapely.geometry import LineString, Point, Polygon, box
+from shapely.geometry import LineString, Polygon, box
+from shapely.ops import substring
 from shapely.strtree import STRtree
 
 from simulators import roofs, sprites
@@ -17,6 +18,7 @@ from simulators.surface import Season, ground
 from simulators.things import RGB, Building, Car, Heap, Marking, Region, Slab, Surface, Things, Tree, Wall
 
 Thing = Marking | Slab | Wall | Building | Heap | Car | Tree
+PIECE_M = 14.0
 HEAP_CLASS = {"garbage": Surface.WASTE, "rubble": Surface.WASTE, "litter": Surface.LITTER}
 
 
@@ -41,6 +43,7 @@ class Scene:
     _regions: STRtree | None = field(default=None, repr=False)
     _stack: list[tuple[Thing, Polygon]] = field(default_factory=list, repr=False)
     _tree: STRtree | None = field(default=None, repr=False)
+    _level: dict[tuple[float, float], float] = field(default_factory=dict, repr=False)
 
     def terrain(self, grid: Grid) -> Floats:
         """Height of the bare ground above sea level, m."""
@@ -49,15 +52,23 @@ class Scene:
 
     def terrain_at(self, x: float, y: float) -> float:
         """Height of the bare ground at a point."""
-        return float(self.terrain(Grid(x - 0.5, y + 0.5, 1.0, 1, 1))[0, 0])
+        if (x, y) not in self._level:
+            self._level[x, y] = float(self.terrain(Grid(x - 0.5, y + 0.5, 1.0, 1, 1))[0, 0])
+        return self._level[x, y]
 
     def index(self) -> None:
         """Builds the spatial indexes; called once after `things` are complete."""
         self._regions = STRtree([region.polygon for region in self.things.regions])
         things = self.things
         ordered: list[Thing] = [
-            *things.markings, *things.slabs, *things.walls, *things.buildings, *things.heaps, *things.cars, *things.trees
-        ]  # fmt: skip
+            *(piece for marking in things.markings for piece in _pieces(marking)),
+            *things.slabs,
+            *things.walls,
+            *things.buildings,
+            *things.heaps,
+            *things.cars,
+            *things.trees,
+        ]
         self._stack = [(thing, box(*_bounds(thing))) for thing in ordered if not _empty(thing)]
         self._tree = STRtree([shape for _, shape in self._stack])
 
@@ -77,22 +88,40 @@ class Scene:
         terrain = self.terrain(grid)
         canvas = _Canvas(grid, rgb, terrain + rough, surface, np.zeros(surface.shape, np.uint16), terrain, self)
         for k in sorted(self._tree.query(area)):
-            canvas.draw(self._stack[k][0], k)
+            canvas.draw(self._stack[k][0], k, self._stack[k][1].bounds)
         return Tile(
             grid, np.clip(canvas.rgb, 0, 255).astype(np.uint8), canvas.height, canvas.surface, canvas.owner, terrain
         )
 
-    def walls(self) -> tuple[Floats, dict[int, tuple[float, float, float, float, float, float]]]:
-        """Facades by `Tile.owner`: colours (n, 3); x, y, length, width, azimuth and storey height of each body."""
+    def walls(self) -> tuple[Floats, dict[int, tuple[float, ...]]]:
+        """Facades by `Tile.owner`: colours (n, 3); x, y, length, width, azimuth, storey, eave above the sea."""
         colours = np.zeros((len(self._stack) + 1, 3), np.float32)
-        bodies = {}
+        bodies: dict[int, tuple[float, ...]] = {}
         for k, (thing, _) in enumerate(self._stack, start=1):
             if isinstance(thing, Building):
                 plain = thing.use == "container"
                 colours[k] = thing.rgb if plain else thing.wall_rgb
                 storey = 3.0 if thing.use in ("house", "flats") else 0.0
-                bodies[k] = (thing.x, thing.y, thing.length_m, thing.width_m, thing.azimuth_deg, storey)
+                eave = self.terrain_at(thing.x, thing.y) + thing.eave_m
+                bodies[k] = (thing.x, thing.y, thing.length_m, thing.width_m, thing.azimuth_deg, storey, eave)
         return colours, bodies
+
+
+def _pieces(marking: Marking) -> list[Marking]:
+    """A long line as short ones, its dashes cut out: small windows are cheap to paint."""
+    if len(marking.points) < 2:
+        return []
+    whole = LineString(marking.points)
+    step, gap = (marking.dash_m, 1.2 * marking.dash_m) if marking.dash_m > 0 else (PIECE_M, 0.0)
+    if whole.length <= step * 1.5 and marking.dash_m == 0:
+        return [marking]
+    out = []
+    for start in np.arange(0, whole.length, step + gap):
+        part = substring(whole, start, min(whole.length, start + step))
+        if part.length > 0:
+            points = tuple((float(x), float(y)) for x, y in part.coords)
+            out.append(replace(marking, points=points, dash_m=0.0))
+    return out
 
 
 def _empty(thing: Thing) -> bool:
@@ -102,16 +131,22 @@ def _empty(thing: Thing) -> bool:
 def _bounds(thing: Thing) -> tuple[float, float, float, float]:
     if isinstance(thing, Marking | Wall):
         width = thing.width_m if isinstance(thing, Marking) else thing.thickness_m
-        bounds = LineString(thing.points).buffer(width / 2 + 0.2, quad_segs=1).bounds
+        xs, ys = [p[0] for p in thing.points], [p[1] for p in thing.points]
+        grow = width / 2 + 0.2
+        bounds = (min(xs) - grow, min(ys) - grow, max(xs) + grow, max(ys) + grow)
     elif isinstance(thing, Tree):
-        bounds = Point(thing.x, thing.y).buffer(thing.radius_m * 1.2).bounds
+        bounds = _square(thing.x, thing.y, thing.radius_m * 1.2)
     elif isinstance(thing, Car):
-        bounds = Point(thing.x, thing.y).buffer(5.0).bounds
+        bounds = _square(thing.x, thing.y, 5.0)
     elif isinstance(thing, Heap):
         bounds = thing.polygon.buffer(thing.radius_m * 0.5 + 0.3).bounds
     else:
         bounds = thing.polygon.bounds
     return bounds[0], bounds[1], bounds[2], bounds[3]
+
+
+def _square(x: float, y: float, half: float) -> tuple[float, float, float, float]:
+    return x - half, y - half, x + half, y + half
 
 
 @dataclass
@@ -124,16 +159,15 @@ class _Canvas:
     terrain: Floats
     scene: Scene
 
-    def draw(self, thing: Thing, index: int) -> None:
-        if isinstance(thing, Marking):
-            self._marking(thing)
-            return
-        row0, row1, col0, col1 = self.grid.window(_bounds(thing))
+    def draw(self, thing: Thing, index: int, bounds: tuple[float, float, float, float]) -> None:
+        row0, row1, col0, col1 = self.grid.window(bounds)
         if row1 <= row0 or col1 <= col0:
             return
         part = np.s_[row0:row1, col0:col1]
         sub = self.grid.sub(row0, row1, col0, col1)
-        if isinstance(thing, Building):
+        if isinstance(thing, Marking):
+            self._marking(thing, part, sub)
+        elif isinstance(thing, Building):
             # A body stands level on the lowest ground under its middle.
             height, rgb, inside = roofs.roof(sub, thing)
             height += self.scene.terrain_at(thing.x, thing.y)
@@ -164,35 +198,21 @@ class _Canvas:
         self.surface[part][mask] = surface
         self.owner[part][mask] = 0
 
-    def _marking(self, thing: Marking) -> None:
-        row0, row1, col0, col1 = self.grid.window(_bounds(thing))
-        if row1 <= row0 or col1 <= col0:
-            return
-        part = np.s_[row0:row1, col0:col1]
-        sub = self.grid.sub(row0, row1, col0, col1)
-        mask = np.zeros((row1 - row0, col1 - col0), np.uint8)
-        lines: list[LineString] = [LineString(thing.points)]
-        if thing.dash_m > 0:
-            whole = lines[0]
-            starts = np.arange(0, whole.length, 2.2 * thing.dash_m)
-            lines = [
-                LineString([whole.interpolate(s), whole.interpolate(min(whole.length, s + thing.dash_m))])
-                for s in starts
-            ]
-        # Two-fold oversampling by the line's own width: thin lines keep their share of a coarse pixel.
+    def _marking(self, thing: Marking, part: tuple[slice, slice], sub: Grid) -> None:
+        mask = np.zeros((sub.rows, sub.cols), np.uint8)
+        # Thin lines keep their share of a coarse pixel through `share` below.
         width_px = thing.width_m / self.grid.gsd_m
-        for line in lines:
-            pixels = sub.pixels([(float(x), float(y)) for x, y in line.coords])
-            cv2.polylines(mask, [pixels], False, 255, max(1, round(width_px)), cv2.LINE_AA, SUBPIXEL_BITS)
-        share = mask.astype(np.float32) * np.float32(thing.alpha * min(1.0, max(width_px, 0.25)) / 255)
-        hit = share > 0.01
-        if not hit.any():
+        pixels = sub.pixels(thing.points)
+        cv2.polylines(mask, [pixels], False, 255, max(1, round(width_px)), cv2.LINE_AA, SUBPIXEL_BITS)
+        hit = np.nonzero(mask)
+        if not len(hit[0]):
             return
-        texture = self.rgb[part][hit]
-        blend = share[hit][:, None]
+        share = mask[hit].astype(np.float32) * np.float32(thing.alpha * min(1.0, max(width_px, 0.25)) / 255)
+        view = self.rgb[part]
+        texture = view[hit]
         light = texture.mean(axis=1, keepdims=True)
         colour = np.array(thing.rgb, np.float32) + 0.35 * (light - light.mean())
-        self.rgb[part][hit] = texture + blend * (colour - texture)
+        view[hit] = texture + share[:, None] * (colour - texture)
 
     def _wall(self, thing: Wall, part: tuple[slice, slice], sub: Grid) -> None:
         mask = np.zeros((sub.rows, sub.cols), np.uint8)
@@ -200,8 +220,8 @@ class _Canvas:
         cv2.polylines(mask, [sub.pixels(thing.points)], False, 255, width, cv2.LINE_8, SUBPIXEL_BITS)
         inside = mask > 0
         texture = self.scene.noise.field(sub, 0.35, 8)
-        height = self.terrain[part] + np.float32(thing.height_m)
-        rgb = np.empty((sub.rows, sub.cols, 3), np.float32)
+        height: Floats = self.terrain[part] + np.float32(thing.height_m)
+        rgb: Floats = np.empty((sub.rows, sub.cols, 3), np.float32)
         rgb[:] = thing.rgb
         rgb += (texture * (16 if thing.hedge else 7))[..., None]
         if thing.hedge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +14,9 @@ from shapely.geometry import Polygon
 
 from simulators.things import XY
 
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+# float32 and uint8 by convention; OpenCV's stubs promise less than it gives.
+Floats = NDArray[Any]
+Bytes = NDArray[Any]
 
 SUBPIXEL_BITS = 4
 
@@ -84,7 +86,7 @@ class Tile:
     terrain: Floats = field(repr=False)
 
 
-def fill(mask: NDArray[np.uint8], grid: Grid, polygon: Polygon, value: int) -> None:
+def fill(mask: NDArray[Any], grid: Grid, polygon: Polygon, value: int) -> None:
     """Fills a polygon (with holes) or several into `mask`."""
     for part in getattr(polygon, "geoms", [polygon]):
         if part.geom_type != "Polygon" or part.is_empty:
@@ -103,7 +105,7 @@ class Noise:
     def __init__(self, seed: int, half_m: float) -> None:
         self.seed = seed
         self.half_m = half_m
-        self._lattices: dict[tuple[float, int], Floats | NDArray[np.int8]] = {}
+        self._lattices: dict[tuple[float, int], NDArray[np.int8]] = {}
 
     def _lattice(self, scale_m: float, channel: int) -> NDArray[np.int8]:
         key = (scale_m, channel)
@@ -125,7 +127,7 @@ class Noise:
         r1 = int(np.clip(row + grid.rows * step + 3, r0 + 1, count))
         part = lattice[r0:r1, c0:c1].astype(np.float32) / 100.0
         matrix = np.array([[step, 0, col - c0], [0, step, row - r0]], dtype=np.float64)
-        flags = (cv2.INTER_CUBIC if step < 0.6 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
+        flags = (cv2.INTER_CUBIC if step < 0.6 and scale_m > 0.5 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(part, matrix, (grid.cols, grid.rows), flags=flags, borderMode=cv2.BORDER_REFLECT)
 
     def grain(self, grid: Grid) -> Floats:
@@ -133,14 +135,16 @@ class Noise:
         block_x, block_y = int(grid.x0 // self.BLOCK_M), int(grid.y_top // self.BLOCK_M)
         rng = np.random.default_rng([self.seed, block_x + 5000, block_y + 5000, 77])
         count = int(self.BLOCK_M / self.GRAIN_M) + 8
-        part = rng.integers(-127, 128, (count, count), dtype=np.int8).astype(np.float32) / 73.0
+        part = np.frombuffer(rng.bytes(count * count), np.uint8).reshape(count, count)
         size = (
-            max(1, round(grid.cols * grid.gsd_m / self.GRAIN_M)),
-            max(1, round(grid.rows * grid.gsd_m / self.GRAIN_M)),
+            min(count, max(1, round(grid.cols * grid.gsd_m / self.GRAIN_M))),
+            min(count, max(1, round(grid.rows * grid.gsd_m / self.GRAIN_M))),
         )
-        part = part[: size[1], : size[0]]
-        out = cv2.resize(
-            part, (grid.cols, grid.rows), interpolation=cv2.INTER_AREA if grid.gsd_m > 0.04 else cv2.INTER_LINEAR
-        )
-        # Averaging whitens the grain away at coarse resolutions faster than real clutter fades: half of it is given back.
-        return out * np.float32(max(1.0, (grid.gsd_m / self.GRAIN_M) ** 0.5))
+        how = cv2.INTER_AREA if grid.gsd_m > self.GRAIN_M else cv2.INTER_LINEAR
+        small = cv2.resize(part[: size[1], : size[0]], (grid.cols, grid.rows), interpolation=how)
+        out = small.astype(np.float32)
+        out -= 127.5
+        # Averaging whitens the grain away at coarse resolutions faster than real clutter fades:
+        # half of it is given back.
+        out *= np.float32(max(1.0, (grid.gsd_m / self.GRAIN_M) ** 0.5) / 73.0)
+        return out

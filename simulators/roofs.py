@@ -30,15 +30,16 @@ def local_axes(grid: Grid, x: float, y: float, azimuth_deg: float) -> tuple[Floa
     return along.astype(np.float32), across.astype(np.float32)
 
 
-def _lattice(seed: int, channel: int, a: Floats, b: Floats, step_a: float, step_b: float, smooth: bool) -> Floats:
-    """Random values fixed to a body's own axes: one a cell (step_a × step_b), or smooth between cells."""
-    rng = np.random.default_rng([seed, channel])
-    count_a, count_b = int(70 / step_a) + 4, int(70 / step_b) + 4
-    count_a, count_b = min(count_a, 900), min(count_b, 900)
-    table = rng.normal(0, 1, (count_b, count_a)).astype(np.float32)
-    u, v = a / step_a + count_a / 2, b / step_b + count_b / 2
+def _lattice(
+    body: Building | Slab, channel: int, a: Floats, b: Floats, step: tuple[float, float], smooth: bool
+) -> Floats:
+    """Random values fixed to a body's own axes: one a cell (step along, step across), or smooth between cells."""
+    rng = np.random.default_rng([body.seed, channel])
+    count_a, count_b = int(body.length_m / step[0]) + 4, int(body.width_m / step[1]) + 4
+    table = rng.standard_normal((count_b, count_a), np.float32)
+    u, v = a * np.float32(1 / step[0]) + np.float32(count_a / 2), b * np.float32(1 / step[1]) + np.float32(count_b / 2)
     flags = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    return cv2.remap(table, u.astype(np.float32), v.astype(np.float32), flags, borderMode=cv2.BORDER_WRAP)
+    return cv2.remap(table, u, v, flags, borderMode=cv2.BORDER_REFLECT)
 
 
 def roof(grid: Grid, body: Building) -> tuple[Floats, Floats, Flags]:
@@ -56,7 +57,7 @@ def roof(grid: Grid, body: Building) -> tuple[Floats, Floats, Flags]:
     painters = {"tile": _tiles, "steel": _steel, "membrane": _flat, "concrete": _flat}
     rgb = np.empty((*a.shape, 3), np.float32)
     rgb[:] = body.rgb
-    wear = _lattice(body.seed, 1, a, b, 2.2, 2.2, True) * 4 + _lattice(body.seed, 2, a, b, 0.6, 0.6, True) * 4
+    wear = _lattice(body, 1, a, b, (2.2, 2.2), True) * 4 + _lattice(body, 2, a, b, (0.6, 0.6), True) * 4
     rgb += wear[..., None]
     painters[body.cover](body, a, b, rgb, height)
     if body.roof == "flat" and body.use in ("house", "flats", "hall"):
@@ -70,10 +71,10 @@ def _tiles(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) ->
     wave = np.cos(2 * np.pi * b / course)
     height += 0.018 * wave
     rgb += (5.0 * wave)[..., None]
-    rgb += (_lattice(body.seed, 3, a, b, column, course, False) * 8.5)[..., None]
-    patch = _lattice(body.seed, 4, a, b, 1.3, 1.36, False) + _lattice(body.seed, 5, a, b, 3.9, 3.4, False)
+    rgb += (_lattice(body, 3, a, b, (column, course), False) * 8.5)[..., None]
+    patch = _lattice(body, 4, a, b, (1.3, 1.36), False) + _lattice(body, 5, a, b, (3.9, 3.4), False)
     rgb += (11.0 * (patch > 2.0))[..., None] * np.array((1.0, 0.7, 0.55), np.float32)
-    moss = np.clip(_lattice(body.seed, 6, a, b, 1.8, 1.1, True) - 0.75, 0, 1) * 0.55
+    moss = np.clip(_lattice(body, 6, a, b, (1.8, 1.1), True) - 0.75, 0, 1) * 0.55
     rgb += moss[..., None] * (np.array((74, 78, 58), np.float32) - rgb)
     ridge = np.abs(b) < 0.13
     if body.roof == "gable":
@@ -86,9 +87,9 @@ def _steel(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) ->
     wave = np.cos(2 * np.pi * a / rib)
     height += 0.012 * wave
     rgb *= (1 + 0.06 * wave)[..., None]
-    rgb += (_lattice(body.seed, 3, a, b, 1.0, 6.0, False) * 5.0)[..., None]
-    rgb += (_lattice(body.seed, 4, a, b, 0.22, 2.5, True) * 4.0)[..., None]
-    rust = np.clip(_lattice(body.seed, 5, a, b, 0.5, 1.7, True) - 1.35, 0, 1) * 0.8
+    rgb += (_lattice(body, 3, a, b, (1.0, 6.0), False) * 5.0)[..., None]
+    rgb += (_lattice(body, 4, a, b, (0.22, 2.5), True) * 4.0)[..., None]
+    rust = np.clip(_lattice(body, 5, a, b, (0.5, 1.7), True) - 1.35, 0, 1) * 0.8
     rgb += rust[..., None] * (np.array((120, 78, 52), np.float32) - rgb)
     if body.use == "hall":
         light = (np.abs(np.mod(a + 40, 6.0) - 3.0) < 0.5) & (
@@ -106,9 +107,9 @@ def _flat(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> 
     rgb[parapet] = rgb[parapet] * 0.5 + 92
     seam = (np.abs(np.mod(b + 50, 1.0) - 0.5) < 0.04) | (np.abs(np.mod(a + 50, 7.5) - 0.5) < 0.04)
     rgb[seam & ~parapet] *= 0.86
-    puddle = np.clip(_lattice(body.seed, 3, a, b, 2.8, 2.8, True) - 0.5, 0, 1) * 0.35
+    puddle = np.clip(_lattice(body, 3, a, b, (2.8, 2.8), True) - 0.5, 0, 1) * 0.35
     rgb *= (1 - puddle)[..., None]
-    rgb += (_lattice(body.seed, 4, a, b, 0.15, 0.15, True) * 4)[..., None]
+    rgb += (_lattice(body, 4, a, b, (0.15, 0.15), True) * 4)[..., None]
 
 
 def _rooftop(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
@@ -140,9 +141,7 @@ def slab(grid: Grid, body: Slab) -> tuple[Floats, Floats, Flags]:
     height = np.full(a.shape, body.height_m, np.float32)
     rgb = np.empty((*a.shape, 3), np.float32)
     rgb[:] = body.rgb
-    rgb += (_lattice(body.seed, 1, a, b, 1.4, 1.4, True) * 6 + _lattice(body.seed, 2, a, b, 0.2, 0.2, True) * 4)[
-        ..., None
-    ]
+    rgb += (_lattice(body, 1, a, b, (1.4, 1.4), True) * 6 + _lattice(body, 2, a, b, (0.2, 0.2), True) * 4)[..., None]
     edge = np.minimum(half_a - np.abs(a), half_b - np.abs(b))
     rgb[edge < 0.12] = (128, 100, 70)
     if body.columns:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.raster import Floats
+from simulators.raster import Bytes, Floats
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Sight:
 
     fan: Fan
     share: Floats
-    wall: NDArray[np.uint8]
+    wall: Bytes
 
-    def at(self, u: Floats, v: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+    def at(self, u: Floats, v: Floats) -> tuple[Floats, Bytes]:
         """Share and wall flag for datum points (u, v) in ground pixels from the camera's foot."""
         fan = self.fan
         distance, angle = cv2.cartToPolar(u, v)
@@ -53,7 +54,7 @@ class Sight:
         return share, wall
 
 
-def fan_of(u: Floats, v: Floats, frame_gsd_px: float, step_px: float = 1.25) -> Fan:
+def fan_of(u: Floats, v: Floats, frame_gsd_px: float, step_px: float = 1.5) -> Fan:
     """The fan that covers datum points (u, v), fine enough for a photograph of `frame_gsd_px` ground pixels a pixel."""
     distance = np.hypot(u, v)
     far, near = float(distance.max()) + 2, float(distance.min())
@@ -67,63 +68,59 @@ def fan_of(u: Floats, v: Floats, frame_gsd_px: float, step_px: float = 1.25) -> 
         # Tall things stand in front of what is seen: start nearer to the foot.
         near = near * 0.55
     step = frame_gsd_px * step_px
-    count = int(min(6000, max(64, span / (1.6 * step / far)))) + 2
+    count = int(min(6000, max(64, span / (1.8 * step / far)))) + 2
     reach = int(min(4000, max(64, (far - near) / step))) + 2
     return Fan(first, span / (count - 2), count, near, (far - near) / (reach - 2), reach)
 
 
-def look(heights: Floats, foot_col: float, foot_row: float, camera_m: float, fan: Fan) -> Sight:
+def look(heights: Floats, datum_m: float, foot_col: float, foot_row: float, camera_m: float, fan: Fan) -> Sight:
     """Solves what is seen.
 
     Args:
-        heights: Surface above the datum plane, m, on ground pixels (rows, cols).
-        foot_col, foot_row: The point below the camera, in pixels of `heights` (corner origin).
+        heights: Surface above sea level, m, on ground pixels (rows, cols).
+        datum_m: Height of the datum plane above sea level, below all of `heights` that is seen.
+        foot_col: Column of the point below the camera, in pixels of `heights` (corner origin).
+        foot_row: Its row.
         camera_m: Height of the camera above the datum plane.
         fan: From `fan_of`; azimuths count from the columns' axis towards falling rows.
     """
     angles = fan.first_rad + fan.step_rad * np.arange(fan.count)
     radii = (fan.nearest_px + fan.step_px * np.arange(fan.reach)).astype(np.float32)
-    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    cols = radii[:, None] * cos[None, :]
+    cols = np.multiply.outer(radii, np.cos(angles).astype(np.float32))
     cols += np.float32(foot_col - 0.5)
-    rows = radii[:, None] * -sin[None, :]
+    rows = np.multiply.outer(radii, -np.sin(angles).astype(np.float32))
     rows += np.float32(foot_row - 0.5)
-    tall = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    np.subtract(np.float32(camera_m), tall, out=tall)
-    np.maximum(tall, 0.5, out=tall)
-    apparent = np.divide((radii * np.float32(camera_m))[:, None], tall, out=tall)
+    below = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    np.subtract(np.float32(camera_m + datum_m), below, out=below)
+    np.maximum(below, 0.5, out=below)
+    apparent = np.divide((radii * np.float32(camera_m))[:, None], below, out=below)
     np.maximum.accumulate(apparent, axis=0, out=apparent)
     # In bins of the fan: sample r answers every datum distance in (apparent[r - 1], apparent[r]].
-    apparent -= np.float32(fan.nearest_px)
+    apparent -= np.float32(fan.nearest_px - fan.step_px)
     apparent *= np.float32(1 / fan.step_px)
-    start = np.empty((fan.reach, fan.count), np.int32)
-    start[0] = 0
-    np.floor(apparent[:-1], out=cols[1:])
-    np.add(cols[1:], 1, out=start[1:], casting="unsafe")
-    np.clip(start, 0, fan.reach, out=start)
+    np.clip(apparent, 0, fan.reach, out=apparent)
+    first, order = _scatter(fan.reach, fan.count)
+    bins = apparent[:-1].astype(np.int32)
+    bins *= fan.count
+    bins += first
     hit = np.zeros((fan.reach + 1, fan.count), np.int32)
-    start *= fan.count
-    start += np.arange(fan.count, dtype=np.int32)[None, :]
     # Ascending r: the last writer of a bin is the sample that crosses it.
-    hit.ravel()[start.ravel()] = np.repeat(np.arange(fan.reach, dtype=np.int32), fan.count)
+    hit.ravel()[bins.ravel()] = order
     hit = hit[: fan.reach]
     np.maximum.accumulate(hit, axis=0, out=hit)
-    wall = np.zeros((fan.reach, fan.count), np.uint8)
-    same = hit[2:] == hit[:-2]
-    wall[1:-1] = same
-    return Sight(fan, _share(hit, apparent, radii, fan), wall)
-
-
-def _share(hit: NDArray[np.int32], apparent: Floats, radii: Floats, fan: Fan) -> Floats:
-    """Hit distance over datum distance, the crossing interpolated between samples on smooth ground."""
-    bins = np.arange(fan.reach, dtype=np.float32)[:, None]
-    columns = np.arange(fan.count)[None, :]
-    upper = apparent[hit, columns]
-    lower = apparent[np.maximum(hit - 1, 0), columns]
-    gap = upper - lower
-    part = np.where((gap > 0) & (gap < 2.5), (upper - bins) / np.maximum(gap, 1e-3), 0.0)
-    distance = radii[hit] - np.clip(part, 0, 1) * np.float32(fan.step_px)
-    share: Floats = (distance / np.maximum(radii[:, None], 1e-3)).astype(np.float32)
+    wall: Bytes = np.zeros((fan.reach, fan.count), np.uint8)
+    np.equal(hit[2:], hit[:-2], out=wall[1:-1], casting="unsafe")
+    wall = cv2.dilate(wall, np.ones((3, 3), np.uint8))
+    share = hit.astype(np.float32)
+    share *= np.float32(fan.step_px)
+    share += np.float32(fan.nearest_px)
+    share *= (1 / np.maximum(radii, 1e-3))[:, None]
     if fan.nearest_px == 0:
         share[0] = share[1]
-    return np.clip(share, 0, 1)
+    return Sight(fan, np.minimum(share, 1, out=share), wall)
+
+
+@lru_cache(maxsize=4)
+def _scatter(reach: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Column offsets of a fan, and the sample number that each cell from the second row on would write."""
+    return np.arange(count, dtype=np.int32)[None, :], np.repeat(np.arange(1, reach, dtype=np.int32), count)

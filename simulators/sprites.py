@@ -34,6 +34,11 @@ def _smooth(rng: Rng, size: int, scale_px: float) -> Floats:
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
+def _index(value: float) -> int:
+    """Pixel of a crown's coordinate."""
+    return int(min(CROWN_PX - 1, max(0, (value + 1.15) / 2.3 * CROWN_PX)))
+
+
 @lru_cache(maxsize=256)
 def crown(species: str, index: int) -> tuple[Floats, Floats, Floats]:
     """A crown of radius 1: (height 0..1, brightness about 0, cover 0..1), each (CROWN_PX, CROWN_PX)."""
@@ -41,8 +46,8 @@ def crown(species: str, index: int) -> tuple[Floats, Floats, Floats]:
     size = CROWN_PX
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2.3 - 1.15
     x, y = np.meshgrid(axis, axis)
-    height = np.full((size, size), -1.0, np.float32)
-    tone = np.zeros((size, size), np.float32)
+    height: Floats = np.full((size, size), -1.0, np.float32)
+    tone: Floats = np.zeros((size, size), np.float32)
     count = {"broad": 85, "conifer": 70, "bush": 30}.get(species, 60)
     for _ in range(count):
         angle, reach = rng.uniform(0, 2 * math.pi), math.sqrt(rng.uniform(0, 1)) * 0.86
@@ -53,11 +58,12 @@ def crown(species: str, index: int) -> tuple[Floats, Floats, Floats]:
         else:
             top = math.sqrt(max(0.0, 1 - reach**2)) * 0.75 + rng.uniform(-0.12, 0.12)
         cx, cy = reach * math.cos(angle), reach * math.sin(angle)
-        far = (x - cx) ** 2 + (y - cy) ** 2
+        near = np.s_[_index(cy - lump) : _index(cy + lump) + 1, _index(cx - lump) : _index(cx + lump) + 1]
+        far = (x[near] - cx) ** 2 + (y[near] - cy) ** 2
         ball = np.where(far < lump * lump, top + np.sqrt(np.maximum(lump * lump - far, 0)) * 0.9, -1.0)
         shade = rng.normal(0, 0.09)
-        tone = np.where(ball > height, shade, tone)
-        height = np.maximum(height, ball)
+        tone[near] = np.where(ball > height[near], shade, tone[near])
+        height[near] = np.maximum(height[near], ball)
     leaf = _smooth(rng, size, 5) * 0.5 + _smooth(rng, size, 2.2) * 0.7
     cover = (height > 0).astype(np.float32)
     edge = cv2.GaussianBlur(cover, (0, 0), 5.0) + 0.13 * leaf
@@ -76,10 +82,11 @@ def car(kind: str, rgb: tuple[float, float, float], seed: int) -> Sprite:
     res = 0.03
     rows, cols = int((length + 0.6) / res), int((width + 0.6) / res)
     image = np.zeros((rows, cols, 3), np.float32)
-    cover, height = np.zeros((rows, cols), np.float32), np.zeros((rows, cols), np.float32)
+    cover: Floats = np.zeros((rows, cols), np.float32)
+    height: Floats = np.zeros((rows, cols), np.float32)
 
     def block(a0: float, a1: float, b: float, z: float, colour: tuple[float, float, float], round_m: float) -> None:
-        mask = np.zeros((rows, cols), np.uint8)
+        mask: Bytes = np.zeros((rows, cols), np.uint8)
         r0, r1 = int((0.3 + a0 * length) / res), int((0.3 + a1 * length) / res)
         c0, c1 = int(cols / 2 - b * width / 2 / res), int(cols / 2 + b * width / 2 / res)
         pad = max(1, int(round_m / res))

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from simulators.raster import Floats
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,6 @@ class Sun:
         return cls(azimuth, math.degrees(math.asin(max(-1.0, min(1.0, up)))), cloud)
 
 
-def _shifted(heights: Floats, dx_px: int, dy_px: int, fill: float) -> Floats:
-    """`heights` as seen (dx, dy) pixels away; `fill` beyond the edge."""
-    out = np.full_like(heights, fill)
-    rows, cols = heights.shape
-    if abs(dx_px) >= cols or abs(dy_px) >= rows:
-        return out
-    y0, y1 = max(0, -dy_px), min(rows, rows - dy_px)
-    x0, x1 = max(0, -dx_px), min(cols, cols - dx_px)
-    out[y0:y1, x0:x1] = heights[y0 + dy_px : y1 + dy_px, x0 + dx_px : x1 + dx_px]
-    return out
-
-
 def sunlit(heights_m: Floats, gsd_m: float, sun: Sun, tallest_m: float = 45.0) -> Floats:
     """Share of direct sun that reaches each pixel of a height raster (row 0 north), 0..1.
 
@@ -80,20 +67,30 @@ def sunlit(heights_m: Floats, gsd_m: float, sun: Sun, tallest_m: float = 45.0) -
     slope = up / max(flat, 1e-6)
     step_x, step_y = east / max(flat, 1e-6), -north / max(flat, 1e-6)
     reach_px = tallest_m / max(slope, 0.05) / gsd_m
-    shade = _lifted(heights_m, step_x, step_y, slope * gsd_m, 1.0)
-    length = 1
+    shade = np.full_like(heights_m, -1e4)
+    _raise(shade, heights_m, step_x, step_y, slope * gsd_m, 1.0)
+    length = 1.0
     while length < reach_px:
-        shade = np.maximum(shade, _lifted(shade, step_x, step_y, slope * gsd_m, float(length)))
+        _raise(shade, shade, step_x, step_y, slope * gsd_m, length)
         length *= 2
-    over = shade - heights_m
+    over = np.subtract(shade, heights_m, out=shade)
     # A penumbra of about half a degree of sun is a few centimetres here: a ramp of 0.35 m also hides the raster steps.
-    lit = 1.0 - np.clip(over / 0.35, 0.0, 1.0)
-    return cv2.GaussianBlur(lit.astype(np.float32), (0, 0), max(0.6, 0.05 / gsd_m))
+    over *= -1 / 0.35
+    over += 1.0
+    lit = np.clip(over, 0.0, 1.0, out=over)
+    return cv2.GaussianBlur(lit, (3, 3), max(0.6, 0.05 / gsd_m))
 
 
-def _lifted(heights: Floats, step_x: float, step_y: float, fall_m: float, length: float) -> Floats:
+def _raise(shade: Floats, source: Floats, step_x: float, step_y: float, fall_m: float, length: float) -> None:
+    """Takes `source` as seen `length` pixels towards the sun, lowered by the sun's fall, where it is higher."""
     dx, dy = round(step_x * length), round(step_y * length)
     if dx == 0 and dy == 0:
         dx, dy = (int(math.copysign(1, step_x)), 0) if abs(step_x) > abs(step_y) else (0, int(math.copysign(1, step_y)))
-    out: Floats = _shifted(heights, dx, dy, -1e4) - np.float32(fall_m * math.hypot(dx, dy))
-    return out
+    rows, cols = shade.shape
+    if abs(dx) >= cols or abs(dy) >= rows:
+        return
+    y0, y1 = max(0, -dy), min(rows, rows - dy)
+    x0, x1 = max(0, -dx), min(cols, cols - dx)
+    lowered = source[y0 + dy : y1 + dy, x0 + dx : x1 + dx] - np.float32(fall_m * math.hypot(dx, dy))
+    here = shade[y0:y1, x0:x1]
+    np.maximum(here, lowered, out=here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -31,7 +32,8 @@ LOOKS: dict[Surface, Look] = {
 }
 GREEN = (Surface.LAWN, Surface.ROUGH, Surface.CROP, Surface.GARDEN)
 BARE = (Surface.SOIL, Surface.TRACK, Surface.PLOUGHED)
-_COUNT = 40
+HARD = (Surface.ASPHALT, Surface.CONCRETE, Surface.PAVING)
+WEEDS = (92.0, 108.0, 58.0)
 
 
 @dataclass(frozen=True)
@@ -53,21 +55,30 @@ SEASONS: dict[str, Season] = {
 }
 
 
+@lru_cache(maxsize=64)
 def _tables(season: Season, soil: RGB) -> tuple[Floats, Floats, Floats]:
-    """Per class: base (40, 3), amplitudes (40, 4), hue (40, 3)."""
-    base = np.zeros((_COUNT, 3), np.float32)
-    amplitude = np.zeros((_COUNT, 4), np.float32)
-    hue = np.ones((_COUNT, 3), np.float32)
+    """Look-up tables by class: base (3, 256), amplitudes (4, 256), hue of the widest field (3, 256)."""
+    base, hue = np.zeros((3, 256), np.float32), np.zeros((3, 256), np.float32)
+    amplitude = np.zeros((4, 256), np.float32)
     for surface, (rgb, big, mid, small, grain, direction) in LOOKS.items():
         colour = np.array(rgb, np.float32)
         if surface in GREEN:
             colour += season.green
         if surface in BARE:
             colour += soil
-        if surface in (Surface.ASPHALT, Surface.CONCRETE, Surface.SOIL, Surface.PAVING):
+        if surface in HARD or surface == Surface.SOIL:
             colour *= 1 - 0.25 * season.wet
-        base[surface], amplitude[surface], hue[surface] = colour, (big, mid, small, grain), direction
+        base[:, surface], amplitude[:, surface] = colour, (big, mid, small, grain)
+        hue[:, surface] = np.array(direction, np.float32) * big
     return base, amplitude, hue
+
+
+@lru_cache(maxsize=64)
+def _flag(surfaces: tuple[Surface, ...], value: float) -> Floats:
+    """A look-up table that is `value` for some classes and 0 for the rest."""
+    table = np.zeros(256, np.float32)
+    table[list(surfaces)] = value
+    return table
 
 
 def ground(
@@ -76,46 +87,76 @@ def ground(
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Colour (rows, cols, 3) and roughness in m (rows, cols) of bare ground.
 
-    `region` holds index + 1 into `regions`, for tints and rows; 0 is none.
+    `region` holds index + 1 into `regions`, for tints and rows; 0 is none. Wide fields are drawn at a quarter of the
+    resolution: they have nothing finer.
     """
     base, amplitude, hue = _tables(season, soil)
-    big = noise.field(grid, 9.0) * 0.8 + noise.field(grid, 31.0) * 0.6
-    mid, small = noise.field(grid, 1.6), noise.field(grid, 0.35)
-    mid = mid * 0.7 + noise.field(grid, 0.7, 1) * 0.6
-    fine = small * 0.7 + noise.field(grid, 0.12) * 0.7
-    grain = noise.grain(grid)
-    amp = amplitude[surface]
-    rgb = base[surface]
-    light = mid * amp[..., 1] + fine * amp[..., 2] + grain * amp[..., 3]
-    rgb = rgb + light[..., None]
-    rgb += (big * amp[..., 0])[..., None] * hue[surface]
-    rough = np.zeros(surface.shape, np.float32)
-    _patches(rgb, surface, big, mid, fine, noise, grid, soil)
+    wide = Coarse(grid, noise)
+    big = wide.sum((9.0, 0, 0.8), (31.0, 0, 0.6))
+    mid = wide.sum((1.6, 0, 0.7), (0.7, 1, 0.6))
+    fine: Floats = cv2.addWeighted(noise.field(grid, 0.35), 0.7, noise.field(grid, 0.12), 0.7, 0)
+    light: Floats = mid * cv2.LUT(surface, amplitude[1])
+    light += fine * cv2.LUT(surface, amplitude[2])
+    light += noise.grain(grid) * cv2.LUT(surface, amplitude[3])
+    worn, weeds, stain, pale = _patches(surface, fine, wide)
+    light += pale
+    earth = np.array(LOOKS[Surface.SOIL][0], np.float32) + soil
+    fine8 = fine * 8
+    bands = []
+    for k in range(3):
+        band: Floats = cv2.LUT(surface, base[k])
+        band += light
+        band += big * cv2.LUT(surface, hue[k])
+        band += worn * (fine8 + earth[k] - band)
+        band += weeds * (WEEDS[k] - band)
+        band *= stain
+        bands.append(band)
+    rgb = cv2.merge(bands)
+    rough: Floats = cv2.LUT(surface, _flag(GREEN, 0.035))
+    rough *= fine + 0.6
+    rough += cv2.LUT(surface, _flag((Surface.WATER,), -0.3))
     if region.any():
         _rows(grid, rgb, rough, region, regions, fine)
-    green = np.isin(surface, GREEN)
-    rough += np.where(green, 0.02 + 0.035 * fine, 0.0).astype(np.float32)
-    rough[surface == Surface.WATER] = -0.3
     return rgb, rough
 
 
-def _patches(
-    rgb: Floats, surface: NDArray[np.uint8], big: Floats, mid: Floats, fine: Floats, noise: Noise, grid: Grid, soil: RGB
-) -> None:
-    """Worn soil in grass, weeds in soil, stains on hard ground: edges that a feature detector holds on to."""
-    worn = big * 0.5 + noise.field(grid, 3.7, 2) * 0.9 + mid * 0.3 + fine * 0.18
-    earth = np.array(LOOKS[Surface.SOIL][0], np.float32) + soil
-    grassy = np.isin(surface, (Surface.LAWN, Surface.GARDEN, Surface.ROUGH))
-    share = np.clip((worn - 0.75) / 0.25, 0, 1) * 0.75 * grassy
-    rgb += share[..., None] * (earth + (8 * fine)[..., None] - rgb)
-    weedy = np.isin(surface, (Surface.SOIL, Surface.GRAVEL, Surface.TRACK))
-    weeds = np.clip((noise.field(grid, 2.3, 3) + 0.5 * fine - 0.72) / 0.2, 0, 1) * 0.7 * weedy
-    rgb += weeds[..., None] * (np.array((92, 108, 58), np.float32) - rgb)
-    hard = np.isin(surface, (Surface.ASPHALT, Surface.CONCRETE, Surface.PAVING))
-    stain = np.clip((noise.field(grid, 1.1, 4) * 0.8 + noise.field(grid, 4.5, 5) * 0.7 + 0.2 * fine - 0.7) / 0.3, 0, 1)
-    rgb *= (1 - 0.22 * stain * hard)[..., None]
-    pale = np.clip((noise.field(grid, 2.9, 6) + 0.3 * fine - 0.8) / 0.3, 0, 1)
-    rgb += (16 * pale * hard)[..., None]
+class Coarse:
+    """Wide noise fields over a grid, summed at a quarter of its resolution."""
+
+    def __init__(self, grid: Grid, noise: Noise) -> None:
+        self.noise = noise
+        self.size = (grid.cols, grid.rows)
+        cols, rows = -(-grid.cols // 4), -(-grid.rows // 4)
+        self.grid = Grid(grid.x0, grid.y_top, grid.gsd_m * grid.cols / cols, cols, rows)
+
+    def sum(self, *fields: tuple[float, int, float]) -> Floats:
+        """A weighted sum of fields (scale in m, channel, weight) at full resolution."""
+        total = sum(weight * self.noise.field(self.grid, scale, channel) for scale, channel, weight in fields)
+        return cv2.resize(np.asarray(total, np.float32), self.size, interpolation=cv2.INTER_LINEAR)
+
+
+def _ramp(field: Floats, start: float, width: float, cap: Floats) -> Floats:
+    """0 below `start`, up to `cap` within `width`."""
+    field -= start
+    field *= 1 / width
+    np.clip(field, 0, 1, out=field)
+    field *= cap
+    return field
+
+
+def _patches(surface: NDArray[np.uint8], fine: Floats, wide: Coarse) -> tuple[Floats, Floats, Floats, Floats]:
+    """Worn soil in grass, weeds in soil, stains on hard ground: edges that a feature detector holds on to.
+
+    Returns shares of soil and of weeds, a factor for stains, and an addition for pale spots.
+    """
+    worn = wide.sum((3.7, 2, 0.9), (9.0, 0, 0.4), (31.0, 0, 0.3), (1.6, 0, 0.21)) + 0.18 * fine
+    worn = _ramp(worn, 0.75, 0.25, cv2.LUT(surface, _flag((Surface.LAWN, Surface.GARDEN, Surface.ROUGH), 0.75)))
+    weeds = wide.sum((2.3, 3, 1.0)) + 0.5 * fine
+    weeds = _ramp(weeds, 0.72, 0.2, cv2.LUT(surface, _flag((Surface.SOIL, Surface.GRAVEL, Surface.TRACK), 0.7)))
+    stain = wide.sum((1.1, 4, 0.8), (4.5, 5, 0.7)) + 0.2 * fine
+    stain = 1 - _ramp(stain, 0.75, 0.4, cv2.LUT(surface, _flag(HARD, 0.14)))
+    pale = wide.sum((2.9, 6, 1.0)) + 0.3 * fine
+    return worn, weeds, stain, _ramp(pale, 0.8, 0.3, cv2.LUT(surface, _flag(HARD, 13.0)))
 
 
 def _rows(
@@ -123,22 +164,17 @@ def _rows(
 ) -> None:
     """Tints of regions, and crop rows or furrows along their azimuth."""
     count = len(regions) + 1
-    tint, wave, strength = (
-        np.zeros((count, 3), np.float32),
-        np.zeros((count, 2), np.float32),
-        np.zeros(count, np.float32),
-    )
+    tint, strength = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
+    wave = np.zeros((count, 2), np.float32)
     for k, item in enumerate(regions, start=1):
         tint[k] = item.tint
         if item.row_m > 0:
             turn = np.radians(item.azimuth_deg)
             wave[k] = np.array((np.cos(turn), -np.sin(turn))) * 2 * np.pi / item.row_m
             strength[k] = {Surface.CROP: 17.0, Surface.PLOUGHED: 12.0, Surface.STUBBLE: 8.0}.get(item.surface, 4.0)
-    rgb += tint[region]
-    if not strength.any():
-        return
-    k = wave[region]
-    phase = grid.xs[None, :] * k[..., 0] + grid.ys[:, None] * k[..., 1] + 0.9 * fine
-    row = cv2.multiply(np.cos(phase), strength[region])
-    rgb += row[..., None] * np.array((-0.75, 0.25, -0.45), np.float32)
-    rough += row * 0.006
+    where = np.nonzero(region)
+    which = region[where]
+    phase = grid.xs[where[1]] * wave[which, 0] + grid.ys[where[0]] * wave[which, 1] + 0.9 * fine[where]
+    row = np.cos(phase) * strength[which]
+    rgb[where] += tint[which] + row[:, None] * np.array((-0.75, 0.25, -0.45), np.float32)
+    rough[where] += row * 0.006

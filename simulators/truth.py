@@ -62,7 +62,8 @@ def write_truth(day: TownDay, path: Path) -> None:
 def _pile(heap: Heap, number: int) -> dict[str, Any]:
     return {
         "n": number, "family": "sanitation", "kind": heap.kind, "label": PILES.get(heap.kind, heap.kind), "new": False,
-        "permitted": None, "permit_no": None, "area_m2": round(heap.polygon.area, 2), "height_m": round(heap.height_m, 2),
+        "permitted": None, "permit_no": None, "area_m2": round(heap.polygon.area, 2),
+        "height_m": round(heap.height_m, 2),
         "excess_m2": None,
     }  # fmt: skip
 
