@@ -20,6 +20,7 @@ from api.candidates.routes import router as candidates
 from api.cases.routes import router as cases
 from api.context import Context
 from api.database import Database
+from api.facets.routes import router as facets
 from api.feed import service as feed_service
 from api.feed.routes import router as feed
 from api.grid.routes import router as grid
@@ -77,7 +78,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.tokens = tokens
     problems.install(app)
     app.add_middleware(LimitBody, body=settings.max_body_bytes, upload=settings.max_upload_bytes)
-    for router in (auth, patrols, jobs, candidates, review, cases, feed, tiles, grid):
+    for router in (auth, patrols, jobs, candidates, review, cases, feed, tiles, grid, facets):
         app.include_router(router)
     _health(app, database)
     if (WEB / "index.html").is_file():

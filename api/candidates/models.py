@@ -29,6 +29,7 @@ class Candidate(Base):
         Index("ix_candidates_patrol", "patrol_id", "n", unique=True),
         Index("ix_candidates_tile", "tile", "state", "pk"),
         Index("ix_candidates_site", "site_id"),
+        Index("ix_candidates_decided", "decided_at"),
     )
 
     pk: Mapped[int] = mapped_column(BigKey, primary_key=True)

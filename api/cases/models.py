@@ -32,7 +32,6 @@ class Case(Base):
         Index("ix_cases_street", "street", "id"),
         Index("ix_cases_community", "community", "id"),
         Index("ix_cases_cell", "cell", "id"),
-        Index("ix_cases_geom", "geom", postgresql_using="gist").ddl_if(dialect="postgresql"),
         Index("ix_cases_site", "site_id"),
         Index("ix_cases_code", "code", "id"),
         Index("ix_cases_reviewer", "reviewer", "id"),

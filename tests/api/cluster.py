@@ -32,9 +32,22 @@ class Cluster:
             for parent in folder.parents:
                 if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
                     parent.chmod(0o755)
+        if (self.data / "PG_VERSION").is_file():
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+            self.start()
+            return
         self._run("initdb", "-D", str(self.data), "-U", "yunxun", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
         self.start()
         self.sql("CREATE DATABASE yunxun", "postgres")
+
+    @classmethod
+    def open(cls, folder: Path, **options: str) -> Cluster:
+        """The cluster of a folder: the one that lies there, or a new one."""
+        return cls(folder, **options)
+
+    def halt(self) -> None:
+        """Stops and keeps the data."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
 
     @property
     def url(self) -> str:
@@ -44,7 +57,7 @@ class Cluster:
         return f"postgresql+psycopg://yunxun@/{name}?host={self.folder}"
 
     def _run(self, tool: str, *args: str) -> str:
-        done = subprocess.run([*self._as, str(BIN / tool), *args], capture_output=True, text=True, cwd="/", timeout=120)
+        done = subprocess.run([*self._as, str(BIN / tool), *args], capture_output=True, text=True, cwd="/", timeout=600)
         if done.returncode:
             raise RuntimeError(f"{tool}: {done.stderr or done.stdout}")
         return done.stdout
@@ -82,7 +95,7 @@ class Cluster:
     def _run_psql(self, statement: str, database: str) -> str:
         done = subprocess.run(
             ["psql", "-h", str(self.folder), "-U", "yunxun", "-d", database, "-Atc", statement],
-            capture_output=True, text=True, timeout=600,
+            capture_output=True, text=True, timeout=7200,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr)

@@ -22,7 +22,7 @@ PLACED = ("sites", "foreign_cases", "grid_cells", "places")
 
 def _index_places() -> None:
     if op.get_bind().dialect.name == "postgresql":
-        for table in (*PLACED, "cases"):
+        for table in PLACED:
             op.execute(f"CREATE INDEX ix_{table}_geom ON {table} USING gist (geom)")
         return
     bounds = "min_lon, max_lon, min_lat, max_lat"
@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_candidates_id"),
     )
     op.create_index("ix_candidates_patrol", "candidates", ["patrol_id", "n"], unique=True)
+    op.create_index("ix_candidates_decided", "candidates", ["decided_at"], unique=False)
     op.create_index("ix_candidates_site", "candidates", ["site_id"], unique=False)
     op.create_index("ix_candidates_state_pk", "candidates", ["state", "pk"], unique=False)
     op.create_index("ix_candidates_tile", "candidates", ["tile", "state", "pk"], unique=False)
