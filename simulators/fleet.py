@@ -176,6 +176,14 @@ class SimulatedFleet:
         """Sets a parameter (SIM_* are faults and weather) without MAVLink."""
         self.command("parameter", system_id=system_id, name=name, value=value)
 
+    def fault(self, system_id: int, name: str, **values: Any) -> None:
+        """Breaks something; see `simulators.copter.faults` for names and values.
+
+        Raises:
+            SimulatorError: There is no such fault, or a value makes no sense.
+        """
+        self.command("fault", system_id=system_id, name=name, values=values)
+
     def state(self, system_id: int) -> dict[str, Any]:
         """The truth about a vehicle: place, height, battery, photographs."""
         value: dict[str, Any] = self.command("state", system_id=system_id)

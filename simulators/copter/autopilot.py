@@ -100,10 +100,8 @@ class Autopilot:
         if mode in NEEDS_POSITION and not pilot.sensors.ekf_ok and pilot.armed:
             pilot.say(WARNING, f"Mode change to {name} failed: requires position")
             return False
-        if mode in (RTL,) and (pilot.home is None or not pilot.sensors.ekf_ok):
-            pilot.say(WARNING, f"Mode change to {name} failed: requires position")
-            return False
-        refusal = behaviour.enter(pilot)
+        # Disarmed, every mode may be chosen: it is the arming check that judges it.
+        refusal = behaviour.enter(pilot) if pilot.armed else None
         if refusal:
             pilot.say(WARNING, refusal)
             return False
@@ -133,6 +131,7 @@ class Autopilot:
         if self.sequence.state != PAUSED:
             self.sequence.rewind()
         self.sequence.started = False
+        self.modes[pilot.mode].enter(pilot)
         pilot.say(INFO, "Arming motors")
         self.armed_changed(True)
         return True
@@ -219,6 +218,8 @@ class Autopilot:
         pilot.at = pilot.sensors.position(body)
         if pilot.armed:
             self.modes[pilot.mode].step(pilot, STEP_S)
+            # The camera sees where the step has led to, not where it began.
+            pilot.at = pilot.sensors.position(body)
             if not pilot.landed:
                 self.shutter.step(pilot.pose())
         elif body.on_ground:
@@ -241,6 +242,9 @@ class Autopilot:
                 self._disarm_now("idle")
         else:
             self._idle_s = 0.0
+        if self.crashed():
+            pilot.say(CRITICAL, "Crash: Disarming: AngErr=45>30")
+            self._disarm_now("crash")
         if pilot.battery.charge <= 0.0 and not pilot.landed:
             # A flat pack holds nothing up.
             pilot.body.motor_share = min(pilot.body.motor_share, 0.5)

@@ -208,12 +208,13 @@ def _request_message(vehicle: Vehicle, channel: Channel, c: Command) -> int:
     return ACCEPTED if vehicle.send_message(channel, int(c.p[0]), c.p[1]) else FAILED
 
 
-def _request_version(vehicle: Vehicle, channel: Channel, c: Command) -> int:
-    return ACCEPTED if vehicle.send_message(channel, 148, 0) else FAILED
+def _request_one(message_id: int) -> Handler:
+    """The older commands that ask for one message each."""
 
+    def act(vehicle: Vehicle, channel: Channel, c: Command) -> int:
+        return ACCEPTED if vehicle.send_message(channel, message_id, 0) else FAILED
 
-def _request_home(vehicle: Vehicle, channel: Channel, c: Command) -> int:
-    return ACCEPTED if vehicle.send_message(channel, 242, 0) else FAILED
+    return act
 
 
 def _nothing(vehicle: Vehicle, channel: Channel, c: Command) -> int:
@@ -228,8 +229,8 @@ HANDLERS: dict[int, Handler] = {
     it.DO_SET_HOME: _set_home, it.DO_SET_SERVO: _nothing, 192: _reposition, 193: _pause, it.DO_SET_ROI: _nothing,
     it.DO_SET_ROI_LOCATION: _nothing, it.DO_SET_ROI_NONE: _nothing, it.DO_DIGICAM_CONTROL: _digicam,
     it.DO_MOUNT_CONTROL: _gimbal, it.DO_TRIGGER_DISTANCE: _trigger_distance, it.DO_FENCE_ENABLE: _fence,
-    224: _select_item, 246: _reboot, 300: _start_mission, 400: _arm, 410: _request_home, 510: _get_interval,
-    511: _set_interval, 512: _request_message, 519: _request_version, 520: _request_version,
+    224: _select_item, 246: _reboot, 300: _start_mission, 400: _arm, 410: _request_one(242), 510: _get_interval,
+    511: _set_interval, 512: _request_message, 519: _request_one(148), 520: _request_one(148),
     it.DO_LAND_START: _nothing, it.DO_GIMBAL_PITCHYAW: _gimbal, it.IMAGE_START_CAPTURE: _start_capture,
     it.IMAGE_STOP_CAPTURE: _stop_capture, it.VIDEO_START: _nothing, it.VIDEO_STOP: _nothing, 42651: _battery_reset,
 }  # fmt: skip

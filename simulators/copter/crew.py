@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from simulators.copter.faults import break_it
 from simulators.errors import SimulatorError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Crew:
             "move": self._move,
             "swap_battery": self._swap_battery,
             "parameter": self._parameter,
+            "fault": self._fault,
             "state": self._state,
             "advance": self._advance,
         }
@@ -65,6 +67,9 @@ class Crew:
         vehicle = self.vehicle(int(asked["system_id"]))
         if not vehicle.set_parameter(str(asked["name"]), float(asked["value"])):
             raise SimulatorError(f"vehicle {vehicle.system_id} has no parameter {asked['name']!r}, or not that value")
+
+    def _fault(self, asked: dict[str, Any]) -> None:
+        break_it(self.vehicle(int(asked["system_id"])), str(asked["name"]), dict(asked.get("values", {})))
 
     def _state(self, asked: dict[str, Any]) -> dict[str, Any]:
         vehicle = self.vehicle(int(asked["system_id"]))

@@ -10,7 +10,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from simulators.copter import items as it
 from simulators.copter.channel import Channel
-from simulators.copter.commands import ACCEPTED, Command, carry_out
+from simulators.copter.commands import Command, carry_out
 from simulators.copter.items import Item
 from simulators.copter.pilot import GUIDED
 from simulators.copter.telemetry import STREAMS
@@ -43,6 +43,8 @@ class Inbox:
             "RC_CHANNELS_OVERRIDE": self._on_sticks,
             "MANUAL_CONTROL": self._on_manual,
             "PING": self._on_ping,
+            "SETUP_SIGNING": self._on_signing,
+            "FILE_TRANSFER_PROTOCOL": self._vehicle.files.receive,
         }
 
     def _on_heartbeat(self, channel: Channel, message: Any) -> None:
@@ -71,9 +73,8 @@ class Inbox:
         channel.send(mavlink.MAVLink_command_ack_message, command.number, result, 0, 0, *peer)
 
     def _on_set_mode(self, channel: Channel, m: Any) -> None:
-        accepted = bool(m.base_mode & 1) and self._vehicle.autopilot.set_mode(int(m.custom_mode))
-        peer = (m.get_srcSystem(), m.get_srcComponent())
-        channel.send(mavlink.MAVLink_command_ack_message, 11, ACCEPTED if accepted else 4, 0, 0, *peer)
+        if m.base_mode & 1:
+            self._vehicle.autopilot.set_mode(int(m.custom_mode))
 
     def _on_data_stream(self, channel: Channel, m: Any) -> None:
         streams = STREAMS.keys() if m.req_stream_id == 0 else [m.req_stream_id]
@@ -106,6 +107,11 @@ class Inbox:
     def _on_timesync(self, channel: Channel, m: Any) -> None:
         if m.tc1 == 0:
             channel.send(mavlink.MAVLink_timesync_message, int(self._vehicle.pilot.time_s * 1e9), m.ts1)
+
+    def _on_signing(self, channel: Channel, m: Any) -> None:
+        """A new key; all zeros end signing. The decoder has seen to it that a signed link only takes a signed one."""
+        key = bytes(m.secret_key)
+        self._vehicle.set_signing_key(key if any(key) else None)
 
     def _on_ping(self, channel: Channel, m: Any) -> None:
         if m.target_system == 0:

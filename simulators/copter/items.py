@@ -115,20 +115,18 @@ def refusal(item: Item, kind: int) -> int:
 
 
 def stored(item: Item, kind: int) -> Item:
-    """The item as storage keeps it."""
-    item = replace(item, z=_float32_cm(item.z))
+    """The item as storage keeps it (ArduCopter 4.6.3, measured): centimetres cut off, no yaw, frames of places only."""
+    item = replace(item, z=math.trunc(round(item.z * 100, 3)) / 100)
     frame = {5: 0, 6: 3, 11: 10}.get(item.frame, item.frame)
     if kind != MISSION:
         return replace(item, frame=frame)
-    if item.command in (WAYPOINT, SPLINE_WAYPOINT):
-        return replace(item, frame=frame, p1=float(int(item.p1)), p4=0.0)
-    if item.command in (TAKEOFF, LAND, LOITER_TIME, LOITER_UNLIMITED):
-        return replace(item, frame=frame, p1=float(int(item.p1)), p4=0.0)
+    if item.command not in LOCATED:
+        return replace(item, frame=0, x=item.x if item.command == DO_DIGICAM_CONTROL else 0, y=0, z=0.0)
+    if item.command in (WAYPOINT, SPLINE_WAYPOINT, TAKEOFF, LAND, LOITER_TIME, LOITER_UNLIMITED):
+        # A loiter's third parameter comes back as 1: ArduPilot keeps one bit of it.
+        p3 = 1.0 if item.command == LOITER_TIME else 0.0
+        return replace(item, frame=frame, p1=float(int(item.p1)), p2=0.0, p3=p3, p4=0.0)
     return replace(item, frame=frame)
-
-
-def _float32_cm(value: float) -> float:
-    return int(value * 100 + math.copysign(0.5, value)) / 100 if value else 0.0
 
 
 def complete_fence(items: list[Item]) -> bool:

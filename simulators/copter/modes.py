@@ -315,7 +315,7 @@ class Brake:
         if pilot.landed:
             pilot.body.idle(dt_s)
         elif self._place is None:
-            pilot.pace((0.0, 0.0, 0.0), dt_s)
+            pilot.pace((0.0, 0.0, 0.0), dt_s, 4.0)
             if math.hypot(pilot.body.v_north, pilot.body.v_east) < 0.5:
                 self._place = pilot.at
         else:

@@ -105,6 +105,8 @@ class Pilot:
         self.at: Vector = (0.0, 0.0, 0.0)
         self.track = Track(self.at)
         self.yaw_rad = self.body.yaw_rad
+        self._paced: Vector = (0.0, 0.0, 0.0)
+        self._paced_s = -1.0
         self.say: Callable[[int, str], None] = lambda severity, text: None
         self.set_mode: Callable[[int, str], bool] = lambda mode, reason: False
         self.disarm: Callable[[str], None] = lambda reason: None
@@ -214,9 +216,18 @@ class Pilot:
             ask = self.control.follow(self.at, self.moving, want, (0.0, 0.0, climb_mps), (0.0, 0.0, 0.0), dt_s)
         self._push(ask, dt_s)
 
-    def pace(self, velocity: Vector, dt_s: float) -> None:
-        """Flies at a velocity."""
-        self._push(self.control.pace(self.moving, velocity, (0.0, 0.0, 0.0), dt_s), dt_s)
+    def pace(self, velocity: Vector, dt_s: float, accel_mps2: float = 2.5) -> None:
+        """Flies at a velocity, coming to it from the present one at an acceleration."""
+        if self.time_s - self._paced_s > 0.1:
+            self._paced = self.moving
+        self._paced_s = self.time_s
+        change = [want - have for want, have in zip(velocity, self._paced, strict=True)]
+        size = math.hypot(*change)
+        share = min(1.0, accel_mps2 * dt_s / size) if size > 0 else 1.0
+        step = (change[0] * share, change[1] * share, change[2] * share)
+        self._paced = (self._paced[0] + step[0], self._paced[1] + step[1], self._paced[2] + step[2])
+        ahead = (step[0] / dt_s, step[1] / dt_s, step[2] / dt_s)
+        self._push(self.control.pace(self.moving, self._paced, ahead, dt_s), dt_s)
 
     def drift(self, lean_north: float, lean_east: float, climb_mps: float, dt_s: float) -> None:
         """Leans without knowing where it is: the wind takes it along."""

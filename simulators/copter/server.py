@@ -26,6 +26,7 @@ from missions.camera import Camera
 from simulators.copter.channel import Channel
 from simulators.copter.crew import Crew
 from simulators.copter.dynamics import STEP_S
+from simulators.copter.linkfaults import FaultyLane
 from simulators.copter.vehicle import Vehicle, VehicleConfig
 from simulators.errors import SimulatorError
 
@@ -84,6 +85,8 @@ class _Client(asyncio.Protocol):
         self._fleet, self._vehicle = fleet, vehicle
         self.channel = Channel(vehicle.system_id)
         self.transport: asyncio.Transport | None = None
+        number = vehicle.config.seed * 31 + vehicle.system_id + 1000 * len(fleet.clients)
+        self._up, self._down = FaultyLane(2 * number + 1), FaultyLane(2 * number + 2)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -96,6 +99,19 @@ class _Client(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        self._up.quality = self._vehicle.radio.up.quality
+        if not self._up.idle:
+            self._up.send(data, self._fleet.time_s)
+            data = self._up.receive(self._fleet.time_s)
+        self._hear(data)
+
+    def poll(self) -> None:
+        """Hears what a slow link has delivered meanwhile."""
+        if not self._up.idle:
+            self._up.quality = self._vehicle.radio.up.quality
+            self._hear(self._up.receive(self._fleet.time_s))
+
+    def _hear(self, data: bytes) -> None:
         for message in self.channel.decoder.feed(data):
             try:
                 self._vehicle.receive(self.channel, message)
@@ -112,6 +128,10 @@ class _Client(asyncio.Protocol):
     def flush(self) -> None:
         """Hands over what is queued."""
         data = self.channel.take()
+        self._down.quality = self._vehicle.radio.down.quality
+        if not self._down.idle:
+            self._down.send(data, self._fleet.time_s)
+            data = self._down.receive(self._fleet.time_s)
         if data and self.transport is not None and self.backlog() < _FULL_BYTES:
             self.transport.write(data)
 
@@ -210,6 +230,7 @@ class FleetServer:
     def flush(self) -> None:
         """Sends what is queued on every link."""
         for client in self.clients:
+            client.poll()
             client.flush()
 
 

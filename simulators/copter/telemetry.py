@@ -142,7 +142,8 @@ def home_position(vehicle: Vehicle) -> Built | None:
         return None
     return mavlink.MAVLink_home_position_message, (
         round(home.lat * 1e7), round(home.lon * 1e7), round(home.alt_amsl_m * 1000),
-        home.local[0], home.local[1], -home.local[2], (1.0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0, vehicle.utc_us(),
+        home.local[0], home.local[1], -home.local[2], (1.0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0,
+        int(vehicle.pilot.time_s * 1e6),
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def global_origin(vehicle: Vehicle) -> Built:
     """GPS_GLOBAL_ORIGIN."""
     pilot = vehicle.pilot
     place = (round(pilot.frame.lat * 1e7), round(pilot.frame.lon * 1e7), round(pilot.ground_amsl_m * 1000))
-    return mavlink.MAVLink_gps_global_origin_message, (*place, vehicle.utc_us())
+    return mavlink.MAVLink_gps_global_origin_message, (*place, int(pilot.time_s * 1e6))
 
 
 def ekf_status(vehicle: Vehicle) -> Built:

@@ -39,6 +39,7 @@ class Transfers:
     Attributes:
         plans: Stored items by kind; the mission's item 0 is home and is given by `home` when read.
         changed: Called with the kind after a plan was replaced or cleared.
+        goto: Called with an item that is to be flown to now; MAV_MISSION_RESULT.
     """
 
     def __init__(self, now: Callable[[], float], home: Callable[[], Item], grace: float = 1.0) -> None:
@@ -47,6 +48,7 @@ class Transfers:
         self._grace = grace
         self.plans: dict[int, list[Item]] = {it.MISSION: [], it.FENCE: [], it.RALLY: []}
         self.changed: Callable[[int], None] = lambda kind: None
+        self.goto: Callable[[Item, bool], int] = lambda item, height_only: it.UNSUPPORTED
         self._upload: _Upload | None = None
 
     def count(self, kind: int) -> int:
@@ -55,7 +57,7 @@ class Transfers:
 
     def item(self, kind: int, index: int) -> Item | None:
         """One item as it is read back."""
-        if kind == it.MISSION and index == 0 and self.plans[kind]:
+        if kind == it.MISSION and index == 0:
             return self._home()
         plan = self.plans[kind]
         return plan[index] if 0 <= index < len(plan) else None
@@ -129,6 +131,10 @@ class Transfers:
 
     def _on_item(self, channel: Channel, message: Any) -> None:
         upload, peer = self._upload, _peer(message)
+        if message.current in (2, 3):
+            # The older way to say "go there now": 2 a place, 3 a height; no part of a transfer.
+            self._ack(channel, peer, message.mission_type, self.goto(it.from_message(message), message.current == 3))
+            return
         if upload is None or upload.channel is not channel or upload.kind != message.mission_type:
             return
         if message.seq != len(upload.received):
@@ -176,7 +182,7 @@ class Transfers:
         kind, peer = message.mission_type, _peer(message)
         item = self.item(kind, message.seq)
         if item is None:
-            self._ack(channel, peer, kind, it.INVALID_SEQUENCE)
+            self._ack(channel, peer, kind, it.ERROR)
             return
         whole = message.msgname == "MISSION_REQUEST_INT"
         cls = mavlink.MAVLink_mission_item_int_message if whole else mavlink.MAVLink_mission_item_message

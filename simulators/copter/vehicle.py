@@ -13,16 +13,19 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from missions.camera import Camera
 from simulators.copter import items as it
+from simulators.copter import payload
 from simulators.copter.album import Album
 from simulators.copter.autopilot import Autopilot
 from simulators.copter.battery import Airframe
 from simulators.copter.channel import Channel
 from simulators.copter.commands import carry_out_item
 from simulators.copter.dynamics import STEP_S, Wind
+from simulators.copter.ftp import FileServer
 from simulators.copter.inbox import Inbox
 from simulators.copter.items import Item
+from simulators.copter.linkfaults import FaultyLink
 from simulators.copter.parameters import REAL32
-from simulators.copter.pilot import AUTO, INFO, Pilot
+from simulators.copter.pilot import AUTO, GUIDED, INFO, Pilot
 from simulators.copter.shutter import Shot
 from simulators.copter.telemetry import BUILDERS, Builder
 from simulators.copter.transfer import Transfers
@@ -30,6 +33,7 @@ from simulators.copter.transfer import Transfers
 # GPS's own word for its accuracy, against an error whose two-dimensional sigma is `gps_noise_m`.
 _CLAIMED_H, _CLAIMED_V = 1.0, 2.0
 _PARAMETERS_A_STEP = 4
+_SIGNING_EPOCH_US = 1_420_070_400_000_000
 _MISSION_MESSAGES = frozenset((
     "MISSION_COUNT", "MISSION_ITEM_INT", "MISSION_ITEM", "MISSION_REQUEST_LIST", "MISSION_REQUEST_INT",
     "MISSION_REQUEST", "MISSION_CLEAR_ALL", "MISSION_ACK", "MISSION_WRITE_PARTIAL_LIST", "MISSION_REQUEST_PARTIAL_LIST",
@@ -81,6 +85,7 @@ class Vehicle:
         pilot: Its state.
         transfers: Its stored plans.
         album: Its photographs.
+        radio: What happens to frames on the way to and from it.
         offers_ftp: Whether it says that it speaks MAVLink FTP.
         extra_builders: Messages that others than telemetry add (camera, gimbal).
     """
@@ -102,10 +107,14 @@ class Vehicle:
         self.autopilot.reached = lambda index: self.broadcast(mavlink.MAVLink_mission_item_reached_message, index)
         self.autopilot.armed_changed = self._on_armed_changed
         self.transfers.changed = self._on_plan_changed
+        self.transfers.goto = self._goto
         self.album = Album(config.camera, config.card, config.system_id)
-        self.offers_ftp = False
-        self.extra_builders: dict[int, Builder] = {}
+        self.offers_ftp = True
+        self.files = FileServer(self)
+        self.signing_key: bytes | None = None
+        self.extra_builders: dict[int, Builder] = dict(payload.BUILDERS)
         self.channels: list[Channel] = []
+        self.radio = FaultyLink(config.seed * 31 + config.system_id)
         self.nobody = Channel(config.system_id)
         self.handlers: dict[str, Callable[[Channel, Any], None]] = Inbox(self).handlers()
         self.on_step: list[Callable[[float], None]] = []
@@ -118,8 +127,23 @@ class Vehicle:
 
     def attach(self, channel: Channel) -> None:
         """A client has come."""
+        self._sign(channel)
         self.channels.append(channel)
         self._send_built(channel, 0)
+
+    def set_signing_key(self, key: bytes | None) -> None:
+        """Signs every link with a key from now on, and takes only what is signed with it; None ends that."""
+        self.signing_key = key
+        for channel in self.channels:
+            self._sign(channel)
+
+    def _sign(self, channel: Channel) -> None:
+        channel.signing.key = self.signing_key
+        # 10 microseconds since 2015-01-01, on the simulated clock.
+        channel.signing.clock = lambda: (self.utc_us() - _SIGNING_EPOCH_US) // 10
+        channel.signing.link_id = (
+            self.channels.index(channel) & 0xFF if channel in self.channels else len(self.channels)
+        )
 
     def detach(self, channel: Channel) -> None:
         """A client has gone."""
@@ -233,7 +257,7 @@ class Vehicle:
         if name.startswith("FENCE_"):
             self.pilot.refresh_fence()
         if name.startswith("SIM_"):
-            self.apply_sim_parameters()
+            self.apply_sim_parameter(name)
         return True
 
     # Messages out.
@@ -288,6 +312,16 @@ class Vehicle:
         if armed:
             self.report(242)
 
+    def _goto(self, item: Item, height_only: bool) -> int:
+        pilot = self.pilot
+        if pilot.mode != GUIDED or not pilot.armed or pilot.landed:
+            return it.ERROR
+        if it.refusal(item, it.MISSION) != it.ACCEPTED:
+            return it.refusal(item, it.MISSION)
+        north, east, up = pilot.place_of(item)
+        place = (pilot.at[0], pilot.at[1], up) if height_only else (north, east, up)
+        return it.ACCEPTED if self.autopilot.guided.go_to(pilot, place) else it.ERROR
+
     def _on_plan_changed(self, kind: int) -> None:
         count = len(self.transfers.plans[kind])
         if kind == it.MISSION:
@@ -312,15 +346,23 @@ class Vehicle:
         self.pilot.parameters.put("SIM_SPEEDUP", self.config.speedup)
         self.say(INFO, "ArduCopter V4.6.3 (simulated)")
 
-    def apply_sim_parameters(self) -> None:
-        """Carries the SIM_* parameters over to the body, the sensors and the camera."""
+    def apply_sim_parameter(self, name: str) -> None:
+        """Carries one SIM_* parameter over to the body, the sensors or the camera."""
         p, pilot = self.pilot.parameters, self.pilot
-        pilot.body.wind.set(p["SIM_WIND_SPD"], p["SIM_WIND_DIR"])
-        sensors = pilot.sensors
-        sensors.gps_off = not p["SIM_GPS1_ENABLE"]
-        sensors.glitch = (p["SIM_GPS1_GLTCH_X"] * 111_195.0, p["SIM_GPS1_GLTCH_Y"] * 91_000.0)
-        sensors.compass_offset_rad = math.radians(p["SIM_MAG1_OFS_DEG"])
-        sensors.baro_rate_mps = p["SIM_BARO_DRIFT"]
-        lost = bin(int(p["SIM_ENGINE_FAIL"]) & 0xF).count("1")
-        pilot.body.motor_share = 1.0 - lost / 4 * (1.0 - min(1.0, max(0.0, p["SIM_ENGINE_MUL"])))
-        self.autopilot.shutter.skip_share = min(1.0, max(0.0, p["SIM_CAM_SKIP"]))
+        if name in ("SIM_WIND_SPD", "SIM_WIND_DIR"):
+            pilot.body.wind.set(p["SIM_WIND_SPD"], p["SIM_WIND_DIR"])
+        elif name == "SIM_GPS1_ENABLE":
+            pilot.sensors.gps_off = not p[name]
+        elif name in ("SIM_GPS1_GLTCH_X", "SIM_GPS1_GLTCH_Y"):
+            frame = pilot.frame
+            offset = frame.north_east(frame.lon + p["SIM_GPS1_GLTCH_Y"], frame.lat + p["SIM_GPS1_GLTCH_X"])
+            pilot.sensors.glitch = offset
+        elif name == "SIM_MAG1_OFS_DEG":
+            pilot.sensors.compass_offset_rad = math.radians(p[name])
+        elif name == "SIM_BARO_DRIFT":
+            pilot.sensors.baro_rate_mps = p[name]
+        elif name in ("SIM_ENGINE_FAIL", "SIM_ENGINE_MUL"):
+            lost = (int(p["SIM_ENGINE_FAIL"]) & 0xF).bit_count()
+            pilot.body.motor_share = 1.0 - lost / 4 * (1.0 - min(1.0, max(0.0, p["SIM_ENGINE_MUL"])))
+        elif name == "SIM_CAM_SKIP":
+            self.autopilot.shutter.skip_share = min(1.0, max(0.0, p[name]))

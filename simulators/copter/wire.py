@@ -215,6 +215,22 @@ class Decoder:
 _SKIPPED = object()
 
 
+def split_frames(data: bytes) -> tuple[list[bytes], bytes]:
+    """Cuts bytes into frames by their headers alone; (frames, the incomplete rest). Noise between them is dropped."""
+    frames: list[bytes] = []
+    start, end = 0, len(data)
+    while start < end:
+        if data[start] not in (MAGIC_V2, MAGIC_V1):
+            start = _next_magic(data, start + 1)
+            continue
+        size = _frame_size(data, start, end)
+        if size == 0 or start + size > end:
+            break
+        frames.append(data[start : start + size])
+        start += size
+    return frames, data[start:]
+
+
 def _next_magic(buffer: bytes, start: int) -> int:
     found = [at for at in (buffer.find(b"\xfd", start), buffer.find(b"\xfe", start)) if at >= 0]
     return min(found, default=len(buffer))
