@@ -45,6 +45,12 @@ export const caseById = (id) => getJson(`/cases/${path(id)}`);
 export const caseEvents = (id) => getJson(`/cases/${path(id)}/events`);
 export const withdrawCase = (id, reason) => sendJson(`/cases/${path(id)}/withdraw`, { reason });
 export const dossier = (id) => getBlob(`/cases/${path(id)}/dossier`, { timeout_ms: 120_000 });
-export const recentEvents = (query, options) => getJson("/feed/recent", query, options);
+
+/** Events newest first: `{events, before}`, where `before` asks for the page that follows. */
+export async function recentEvents(query, options) {
+  const response = await request(withQuery("/feed/recent", query), options);
+  return { events: await response.json(), before: response.headers.get("Feed-Position") };
+}
+
 export const eventStream = (lastEventId, signal) => request(withQuery("/feed/stream", { lastEventId }), { signal, timeout_ms: 0 });
 export const facets = (query) => getJson("/facets", query);

@@ -35,11 +35,11 @@ class Desk:
         return page
 
     def open(self, name: str, path: str = "", **size: int) -> Page:
-        """A page on which this person has logged in."""
+        """A page on which this person has logged in, at `#/path`; without one at their first screen."""
         page = self.blank(**size)
-        log_in(page, name)
         if path:
             self.go(page, path)
+        log_in(page, name)
         return page
 
     def go(self, page: Page, path: str) -> None:

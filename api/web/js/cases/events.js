@@ -14,24 +14,29 @@ export async function mountEvents(bar, body) {
   const off = new AbortController();
   const list = h("ol.events", { "aria-label": "动态，最新在前", "aria-live": "off" });
   const more = h("button", { type: "button", onclick: () => older() }, "更早");
-  const live = h("span.tag");
+  const live = h("span.tag", { role: "status" });
   let family = "";
   const shown = new Set();
   const add = (event, front) => {
     if (shown.has(event.id) || (family && event.data?.family !== family)) return;
     shown.add(event.id);
     list[front ? "prepend" : "append"](row(event));
+    if (front) none.hidden = true;
     if (front && list.children.length > KEEP) list.lastElementChild.remove();
   };
-  const older = async () => {
-    const before = list.lastElementChild?.dataset.id;
-    const events = await api.recentEvents({ before, limit: PAGE, family });
-    for (const event of events) add(event, false);
-    more.hidden = events.length < PAGE;
+  let next = null;
+  const older = async (fresh = false) => {
+    const page = await api.recentEvents({ before: fresh ? null : next, limit: PAGE, family });
+    if (fresh) { shown.clear(); list.replaceChildren(); }
+    for (const event of page.events) add(event, false);
+    next = page.before;
+    more.hidden = page.events.length < PAGE;
+    none.hidden = list.children.length > 0;
   };
-  bar.append(select("类别", [["", "全部类别"], ...Object.entries(FAMILIES)], "", (value) => { family = value; shown.clear(); list.replaceChildren(); older(); }), h("span.spring"), live);
-  body.append(list, h("div.more", {}, more));
-  await older();
+  bar.append(select("类别", [["", "全部类别"], ...Object.entries(FAMILIES)], "", (value) => { family = value; older(true); }), h("span.spring"), live);
+  const none = h("div.empty", { hidden: true }, h("strong", {}, "还没有动态"));
+  body.append(list, none, h("div.more", {}, more));
+  await older(true);
   follow(() => list.firstElementChild?.dataset.id ?? "now", (event) => add(event, true), (on) => {
     live.textContent = on ? "实时更新" : "连接中断，正在重连";
     live.className = `tag ${on ? "good" : "warn"}`;

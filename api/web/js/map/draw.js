@@ -4,6 +4,7 @@ import * as api from "../api.js";
 import { h, openDialog, select, toast } from "../dom.js";
 import { newKey } from "../http.js";
 import { DRAWABLE, FAMILIES, labelText } from "../words.js";
+import { crosses } from "./rings.js";
 
 const { L } = window;
 
@@ -117,21 +118,4 @@ export class Draw {
       return false;
     }
   }
-}
-
-/** Whether a ring (not closed) crosses itself. */
-export function crosses(ring) {
-  const n = ring.length;
-  for (let i = 0; i < n; i += 1) {
-    for (let j = i + 2; j < n; j += 1) {
-      if (i === 0 && j === n - 1) continue;
-      if (meet(ring[i], ring[(i + 1) % n], ring[j], ring[(j + 1) % n])) return true;
-    }
-  }
-  return false;
-}
-
-function meet(a, b, c, d) {
-  const side = (p, q, r) => Math.sign((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]));
-  return side(a, b, c) !== side(a, b, d) && side(c, d, a) !== side(c, d, b);
 }

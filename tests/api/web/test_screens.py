@@ -1,0 +1,249 @@
+"""Log-in, map and pencil, cases and events in order, patrols and jobs; and that nothing leaves the house."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+from shapely.geometry import LinearRing, shape
+
+from tests.api.web.desk import Desk, log_in
+from tests.api.web.seed import BASELINE, CENTRE, PATROL
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_wrong_password_is_told_and_a_right_one_remembered(desk: Desk) -> None:
+    page = desk.blank()
+    page.fill("input[name=name]", "zhang")
+    page.fill("input[name=password]", "wrong-password")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("账号或密码不正确")
+    log_in(page, "zhang")
+    page.reload()
+    expect(page.locator(".top .right")).to_contain_text("审核员")
+    page.get_by_role("button", name="退出").click()
+    expect(page.get_by_role("button", name="登录")).to_be_visible()
+    assert page.evaluate("() => localStorage.getItem('yunxun.session')") is None
+
+
+def test_screens_by_role(desk: Desk) -> None:
+    def names(person: str) -> list[str]:
+        return desk.open(person).locator("nav[aria-label=主导航] a").all_inner_texts()
+
+    assert names("zhang") == ["审核", "地图", "案卷"]
+    assert names("wang") == ["地图", "案卷", "巡查"]
+    assert names("li") == ["审核", "地图", "案卷", "巡查", "值班"]
+
+
+def test_an_ended_session_is_renewed_unseen(desk: Desk, page: Page) -> None:
+    expect(page.locator(".panel-head .kind")).to_be_visible()
+    page.evaluate(
+        """() => {
+          const kept = JSON.parse(localStorage.getItem('yunxun.session'));
+          localStorage.setItem('yunxun.session', JSON.stringify({ ...kept, access_token: 'yxa_gone' }));
+        }"""
+    )
+    desk.go(page, "cases")
+    page.wait_for_function("() => !localStorage.getItem('yunxun.session')?.includes('yxa_gone')")
+    expect(page.get_by_text("没有符合条件的案卷")).to_be_visible()
+    expect(page.locator(".top .right")).to_contain_text("审核员")
+
+
+def map_ready(page: Page) -> None:
+    expect(page.locator(".map-box canvas")).to_have_count(1)
+    expect(page.get_by_text("共 48 处")).to_be_visible()
+    page.wait_for_function("() => document.querySelectorAll('.leaflet-tile-loaded').length > 3")
+
+
+def test_a_person_draws_what_was_missed_and_the_feed_tells_it_in_order(desk: Desk, page: Page) -> None:
+    desk.go(page, "map")
+    map_ready(page)
+    before = len(desk.events())
+    page.get_by_role("button", name="补画疑点").click()
+    box = page.locator(".map-box").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for dx, dy in ((0, 0), (40, 0), (40, 30)):
+        page.mouse.click(x + dx, y + dy)
+    page.mouse.dblclick(x, y + 30)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("违法建设").check()
+    dialog.get_by_role("combobox", name="具体类型").select_option("shed")
+    dialog.get_by_label("位置描述").fill("北园路与通达路交汇处西北角")
+    dialog.get_by_label("直接立案上报").check()
+    dialog.get_by_role("button", name="保存").click()
+    expect(page.locator(".toast")).to_contain_text("LY-WRJ-")
+
+    (mine,) = [one for one in desk.get("/candidates", patrol_id=PATROL, limit=100)["items"] if one["drawn_by"]]
+    assert (mine["family"], mine["label"], mine["state"]) == ("construction", "shed", "accepted")
+    assert len(mine["geometry"]["coordinates"][0]) == 5
+    assert shape(mine["geometry"]).distance(shape({"type": "Point", "coordinates": CENTRE})) < 0.001
+    assert desk.get(f"/cases/{mine['case_id']}")["address"] == "北园路与通达路交汇处西北角"
+    kinds = [event["type"] for event in desk.events()[before:]]
+    assert kinds == ["candidate.created", "candidate.reviewed", "case.filed"]
+
+    desk.go(page, "cases?tab=events")
+    rows = page.locator("ol.events li")
+    expect(rows.first).to_have_attribute("data-type", "case.filed")
+    shown = rows.evaluate_all("rows => rows.map((row) => row.dataset.id)")
+    assert shown == [event["id"] for event in reversed(desk.events())][: len(shown)]
+
+
+def test_events_arrive_while_one_looks(desk: Desk) -> None:
+    page = desk.open("zhang", "cases?tab=events")
+    rows = page.locator("ol.events li")
+    expect(page.get_by_text("实时更新")).to_be_visible()
+    expect(rows.first).to_be_visible()
+    target = f"{PATROL}/20"
+    desk.api.post(f"/candidates/{target}/review", json={"decision": "look"}).raise_for_status()
+    expect(rows.first).to_have_attribute("data-type", "candidate.reviewed")
+    expect(rows.first).to_contain_text("再看")
+
+
+def test_the_map_swipes_and_opens_a_card(desk: Desk, page: Page) -> None:
+    desk.go(page, f"map?candidate={PATROL}%2F1")
+    card = page.locator(".map-side")
+    expect(card).to_contain_text("疑点 1")
+    expect(card.locator("figure.chip img")).to_have_count(2)
+    page.get_by_role("button", name="前后卷帘").click()
+    divider = page.get_by_role("slider", name="前后期卷帘分隔线")
+    expect(divider).to_have_attribute("aria-valuenow", "50")
+    divider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(divider).to_have_attribute("aria-valuenow", "45")
+    layers = {url.split("layer=")[1] for url in desk.requests if "/tiles/" in url}
+    assert layers == {"before", "after"}
+    card.get_by_role("button", name="属实上报").click()
+    expect(card).to_contain_text("已上报")
+    assert desk.candidate(f"{PATROL}/1")["reviewer"] == "zhang"
+    card.get_by_role("button", name="撤销结论").click()
+    expect(card).to_contain_text("待审核")
+
+
+def test_a_case_shows_its_chain_and_the_platforms_answer(desk: Desk) -> None:
+    body = {"decision": "accept", "address": "通达路15号院内"}
+    case = desk.api.post(f"/candidates/{PATROL}/2/review", json=body).json()["case"]
+    status = {"state": "registered", "platform_no": "LY2026110815"}
+    desk.api.post(f"/cases/{case['id']}/status", json=status).raise_for_status()
+    page = desk.open("zhang", "cases")
+    row = page.locator("table.list tbody tr").first
+    expect(row).to_contain_text("已立案")
+    row.get_by_role("link").click()
+    expect(page.get_by_role("heading", name=case["number"])).to_be_visible()
+    expect(page.get_by_text("记录链完整")).to_be_visible()
+    history = page.locator("ol.history li")
+    expect(history).to_have_count(2)
+    expect(history.last).to_contain_text("LY2026110815")
+    expect(page.locator("figure.chip img").first).to_be_visible()
+    expect(page.get_by_role("button", name="撤回")).to_have_count(0)
+
+
+def test_what_lacks_an_address_is_filed_from_its_list(desk: Desk, page: Page) -> None:
+    patrol = {"id": "P-NO-PLACE", "name": "无地点巡查"}
+    desk.api.post("/patrols", json=patrol).raise_for_status()
+    feature = {
+        "type": "Feature", "patrol_id": "P-NO-PLACE",
+        "geometry": {"type": "Polygon", "coordinates": [[[118.4, 35.1], [118.4002, 35.1], [118.4002, 35.1002],
+                                                         [118.4, 35.1]]]},
+        "properties": {"n": 1, "family": "sanitation", "label": "litter", "probability": 0.7, "area_m2": 80.0},
+    }  # fmt: skip
+    desk.api.post("/sites", json=feature).raise_for_status()
+    answer = desk.api.post("/candidates/P-NO-PLACE/1/review", json={"decision": "accept"}).json()
+    assert answer["waits_for"] == "address"
+    desk.go(page, "cases?tab=address")
+    page.get_by_role("textbox", name="位置描述").fill("汤庄社区南侧空地")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("已立卷")
+    assert desk.candidate("P-NO-PLACE/1")["case_id"]
+    expect(page.get_by_text("没有待补位置的疑点")).to_be_visible()
+
+
+def test_a_pilot_uploads_and_starts_a_job(desk: Desk, tmp_path: Path) -> None:
+    page = desk.open("wang", "patrols")
+    page.get_by_role("button", name="新建巡查").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("名称").fill("2026-11-23-金雀山-01")
+    dialog.get_by_label("前期").select_option(BASELINE)
+    dialog.get_by_role("button", name="建立").click()
+    expect(page.get_by_role("heading", name="2026-11-23-金雀山-01")).to_be_visible()
+    files = [picture(tmp_path / f"DJI_{k:04d}.JPG", k) for k in range(6)]
+    broken = tmp_path / "DJI_0099.JPG"
+    broken.write_bytes(b"no photograph")
+    page.set_input_files("#frames-pick", [*files, broken])
+    expect(page.locator(".upload-status")).to_contain_text("已上传 6 张")
+    expect(page.locator(".refused")).to_contain_text("DJI_0099.JPG")
+    page.get_by_role("button", name="开始拼接与识别").click()
+    job = page.locator("li.job")
+    expect(job).to_contain_text("排队")
+    job.get_by_role("button", name="取消").click()
+    expect(job).to_contain_text("已取消")
+    job.get_by_role("button", name="重试").click()
+    expect(job).to_contain_text("排队")
+
+
+def picture(path: Path, k: int) -> Path:
+    rng = np.random.default_rng(k)
+    Image.fromarray(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8)).save(path, quality=90)
+    return path
+
+
+def test_nothing_leaves_the_house(desk: Desk, page: Page) -> None:
+    """The city's network is closed: no font, tile or script from elsewhere, on any screen."""
+    officer = desk.open("li")
+    for path in ("review", "map", "cases", "cases?tab=events", "patrols", "duty"):
+        desk.go(officer, path)
+        officer.wait_for_load_state("networkidle", timeout=60_000) if "events" not in path else None
+    outside = [url for url in desk.requests if not url.startswith((desk.base, "blob:", "data:"))]
+    assert desk.requests and not outside
+
+
+def test_every_button_and_field_has_a_name(desk: Desk) -> None:
+    officer = desk.open("li")
+    for path, mark in (
+        ("review", ".review"),
+        ("map", ".map-box"),
+        ("cases", "table.list"),
+        ("patrols", ".patrol-list"),
+    ):
+        desk.go(officer, path)
+        expect(officer.locator(mark)).to_be_visible()
+        nameless = officer.evaluate(
+            """() => [...document.querySelectorAll('button, input, select, textarea')].filter((one) =>
+                 !(one.getAttribute('aria-label') || one.title || one.textContent.trim() || one.labels?.length)
+               ).map((one) => one.outerHTML)"""
+        )
+        assert not nameless, (path, nameless)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1024, 768), (768, 1024)])
+def test_nothing_spills_over_the_edge(desk: Desk, width: int, height: int) -> None:
+    page = desk.open("li", width=width, height=height)
+    for path, mark in (("review", ".review-panel"), ("map", ".map-box"), ("cases", "table.list"), ("patrols", ".two")):
+        desk.go(page, path)
+        expect(page.locator(mark)).to_be_visible()
+        spill = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        assert spill <= 0, (path, spill)
+    desk.go(page, "review")
+    accept = page.get_by_role("button", name="属实上报")
+    expect(accept).to_be_in_viewport()
+
+
+def test_self_crossing_outlines_are_known(desk: Desk) -> None:
+    page = desk.blank()
+    rng = np.random.default_rng(3)
+    rings = [rng.uniform(0, 1, (int(rng.integers(3, 9)), 2)).round(4).tolist() for _ in range(400)]
+    told: list[Any] = page.evaluate(
+        """async (rings) => {
+          const { crosses } = await import('./js/map/rings.js');
+          return rings.map(crosses);
+        }""",
+        json.loads(json.dumps(rings)),
+    )
+    assert told == [not LinearRing(ring).is_simple for ring in rings]
+    assert 50 < sum(told) < 350
