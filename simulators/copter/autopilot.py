@@ -219,9 +219,10 @@ class Autopilot:
         if pilot.armed:
             self.modes[pilot.mode].step(pilot, STEP_S)
             # The camera sees where the step has led to, not where it began.
-            pilot.at = pilot.sensors.position(body)
+            pose = pilot.pose()
+            pilot.at = pose.believed
             if not pilot.landed:
-                self.shutter.step(pilot.pose())
+                self.shutter.step(pose)
         elif body.on_ground:
             body.rest(STEP_S)
             body.stop_on_ground()

@@ -137,7 +137,8 @@ class Pilot:
     def pose(self) -> Pose:
         """This moment, for the camera."""
         body = self.body
-        return Pose(self.time_s, (body.north, body.east, body.up), self.at, body.yaw_rad, self.moving)
+        believed = self.sensors.position(body)
+        return Pose(self.time_s, (body.north, body.east, body.up), believed, body.yaw_rad, self.moving)
 
     def limits(self, speed_mps: float | None = None) -> Limits:
         """Kinematic limits of waypoint flight as the parameters have them."""
