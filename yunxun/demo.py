@@ -30,7 +30,7 @@ from yunxun.truth import Comparison, compare
 from yunxun.workspace import PatrolFolder
 
 CENTRE = (118.3500, 35.0500)
-SIZE_M = (400.0, 400.0)
+SIZE_M = 400.0
 BASE_ALT_AMSL_M = 60.0
 GSD_CM = 8.0
 VEHICLES = 2
@@ -70,7 +70,14 @@ def demo_password() -> str:
 
 
 def run_demo(
-    out: Path, seed: int, *, port: int, stay: bool, report: Report, say: Callable[[str], None] | None
+    out: Path,
+    seed: int,
+    *,
+    port: int,
+    stay: bool,
+    report: Report,
+    say: Callable[[str], None] | None,
+    size_m: float = SIZE_M,
 ) -> DemoOutcome:
     """Runs the demo into `out`.
 
@@ -81,6 +88,7 @@ def run_demo(
         stay: Whether the web app stays up for a person, who then judges instead of the script.
         report: Progress.
         say: Tells the person what happens, or None.
+        size_m: Side of the square town.
 
     Raises:
         YunxunError: `out` holds something else.
@@ -89,8 +97,9 @@ def run_demo(
     _clear(out)
     began_s = time.monotonic()
     with ExitStack() as stack:
-        town = _make_town(out / "town", seed)
-        days = [_fly_day(out, day, seed, report, tell) for day in (0, 1)]
+        specs = [GroundSpec(seed=seed, day=day, centre=CENTRE, size_m=(size_m, size_m)) for day in (0, 1)]
+        town = _make_town(out / "town", specs[1])
+        days = [_fly_day(out, spec, report, tell) for spec in specs]
         settings = load_settings({**os.environ, "YUNXUN_BROKER_URL": "", "YUNXUN_DATABASE_URL": ""}, out / "data")
         port = _a_free_port(port)
         supervisor = stack.enter_context(running(settings, "127.0.0.1", port, worker=stay))
@@ -134,13 +143,9 @@ def _a_free_port(port: int) -> int:
     raise YunxunError(f"no free port between {port} and {port + 49}")
 
 
-def _spec(seed: int, day: int) -> GroundSpec:
-    return GroundSpec(seed=seed, day=day, centre=CENTRE, size_m=SIZE_M)
-
-
-def _make_town(folder: Path, seed: int) -> Path:
+def _make_town(folder: Path, spec: GroundSpec) -> Path:
     folder.mkdir(parents=True)
-    second = town_day(_spec(seed, 1), BASE_ALT_AMSL_M)
+    second = town_day(spec, BASE_ALT_AMSL_M)
     second.write_area(folder / "area.geojson")
     second.write_dem(folder / "dem.tif")
     second.write_permits(folder / "permits.geojson", FIRST_DAY + timedelta(days=7))
@@ -148,13 +153,14 @@ def _make_town(folder: Path, seed: int) -> Path:
     return folder
 
 
-def _fly_day(out: Path, day: int, seed: int, report: Report, tell: Callable[[str], None]) -> PatrolFolder:
+def _fly_day(out: Path, spec: GroundSpec, report: Report, tell: Callable[[str], None]) -> PatrolFolder:
     """One day: plan, fly with two vehicles, stitch; on the second day judge against the first."""
+    day = spec.day
     folder = PatrolFolder(out / f"day{day + 1}")
     town = out / "town"
     inputs = PatrolInputs(
         area=town / "area.geojson", dem=town / "dem.tif", aircraft="arducopter", gsd_cm=GSD_CM, simulate=VEHICLES,
-        speedup=SPEEDUP, ground=str(_spec(seed, day)), start_utc=FIRST_DAY + timedelta(days=7 * day),
+        speedup=SPEEDUP, ground=str(spec), start_utc=FIRST_DAY + timedelta(days=7 * day),
         baseline=out / "day1" if day else None, permits=town / "permits.geojson" if day else None, judge=bool(day),
     )  # fmt: skip
     tell(f"day {day + 1}")
@@ -199,7 +205,7 @@ def _register(address: str, token: str, days: list[PatrolFolder]) -> None:
     with _client(address, token) as client:
         for folder, baseline in zip(days, [None, days[0].root], strict=True):
             new = products(folder, folder.ensure_record().patrol_id, baseline)
-            body = {"id": new.id, "name": f"演示 {folder.root.name}", "paths": new.paths}
+            body = {"id": new.id, "name": f"演示 {folder.root.name}", "place": "演示镇", "paths": new.paths}
             if new.baseline_patrol_id:
                 body["baseline_patrol_id"] = new.baseline_patrol_id
             _require(client.post("/api/v1/patrols", json=body))

@@ -58,6 +58,8 @@ def valkey_spec(settings: Settings) -> ChildSpec:
         "--appendonly",
         "no",
     ]
+    # A process title would overwrite the environment in /proc, and with it the mark by which we find our own.
+    options += ["--set-proc-title", "no"]
     return ChildSpec("valkey", [str(get_binary_path()), *options], _environment(settings), ready, 10.0)
 
 
@@ -140,7 +142,9 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     Raises:
         YunxunError: Port in use, another server on this data folder, or a child that does not start.
     """
-    with running(settings, host, port) as supervisor:
+    # A stop that comes while the engines are still starting is a clean stop, too.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    with contextlib.suppress(KeyboardInterrupt), running(settings, host, port) as supervisor:
 
         def stop(number: int, frame: FrameType | None) -> None:
             supervisor.request_stop()
@@ -149,4 +153,4 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
         signal.signal(signal.SIGTERM, stop)
         say(f"云巡 is running at http://{host}:{port}/ (data in {settings.data_dir}); Ctrl-C stops it")
         supervisor.watch(lambda name, code: say(f"{name} ended with {code}; starting it again"))
-        say("stopping")
+    say("stopped")

@@ -25,9 +25,8 @@ from yunxun.errors import YunxunError
 from yunxun.workspace import PatrolFolder
 
 if TYPE_CHECKING:
-    from simulators.fleet import SimulatedFleet
-
     from flight.events import FlightEvent, SortieEvent
+    from simulators.fleet import SimulatedFleet
     from simulators.ground import Ground
     from simulators.town import TownDay
 
@@ -117,12 +116,12 @@ def town_day(spec: GroundSpec, base_alt_amsl_m: float) -> TownDay:
 
 def open_ground(spec: GroundSpec, plan: Plan) -> Ground:
     """Makes the ground ready to be photographed from the plan's height."""
-    from simulators.ground import ortho_ground, town_ground
+    from simulators.ground import OrthoGround, TownGround
 
     base_alt_amsl_m = plan.sorties[0].home[2]
     if spec.raster is not None:
-        return ortho_ground(spec.raster, alt_amsl_m=base_alt_amsl_m)
-    return town_ground(town_day(spec, base_alt_amsl_m), plan.camera.gsd_m, processes=2)
+        return OrthoGround.open(spec.raster, alt_amsl_m=base_alt_amsl_m)
+    return TownGround.of(town_day(spec, base_alt_amsl_m), plan.camera.gsd_m, processes=2)
 
 
 class Darkroom:
@@ -187,9 +186,8 @@ def fly_simulated(
     Returns:
         `sorties`: id, state, why, photos, duration_s, energy_wh of each; `ground`; `vehicles`.
     """
-    from simulators.fleet import SimulatedFleet
-
     from flight.operation import fly_plan, swap_simulated
+    from simulators.fleet import SimulatedFleet
 
     plan = read_plan(plan_dir)
     folder = plan_dir if plan_dir.is_dir() else plan_dir.parent
@@ -201,7 +199,7 @@ def fly_simulated(
         darkroom = Darkroom(plan, spec, Path(cards), out.frames, report)
         fleet = SimulatedFleet(
             count, homes, base_port=free_ports(count), speedup=speedup, start_utc=start_utc or datetime.now(UTC),
-            cards_dir=Path(cards), cameras=camera,
+            cards_dir=Path(cards), camera=camera,
         )  # fmt: skip
         with fleet:
             result = fly_plan(

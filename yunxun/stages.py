@@ -15,9 +15,8 @@ from yunxun.errors import YunxunError
 from yunxun.workspace import PatrolFolder
 
 if TYPE_CHECKING:
-    from inference.detect import BaselineFiles
-
     from imagery.report import MosaicReport
+    from inference.detect import BaselineFiles
     from inference.sites import SiteCollection
 
 
@@ -57,7 +56,7 @@ def stitch_patrol(folder: PatrolFolder, baseline: Path | None, report: Report) -
     from imagery.stitch import StitchOptions, stitch
 
     base = baseline_files(baseline)
-    options = StitchOptions(captures=folder.captures(), baseline=base.mosaic if base else None)
+    options = StitchOptions(captures=folder.captures(), baseline=base.mosaic if base else None, dense=True)
     return stitch(folder.frames, folder.mosaic, options, report)
 
 
@@ -99,6 +98,7 @@ def detect_in_mosaic(mosaic: Path, baseline: Path | None, permits: Path | None, 
 def detect_in_photos(photos: Sequence[Path], gsd_cm: float | None, report: Report) -> SiteCollection:
     """Candidates of single photographs, placed on the ground by GPS, height and gimbal."""
     from imagery.single import poses_of_photos
+
     from inference.detect import detect_photos
 
     poses = poses_of_photos(list(photos), gsd_m=None if gsd_cm is None else gsd_cm / 100.0)

@@ -27,7 +27,7 @@ DEFAULT_PLACE = "118.35,35.05,60"
 @command
 def simulate(
     count: Annotated[int, typer.Option(help="How many vehicles; system ids 1..N.")] = 1,
-    at: Annotated[str, typer.Option(help="LON,LAT,ALT of the first; the others stand 5 m apart.")] = DEFAULT_PLACE,
+    at: Annotated[str, typer.Option(help="LON,LAT,ALT of the first; the others stand around it.")] = DEFAULT_PLACE,
     port: Annotated[int, typer.Option(help="TCP port of the first; the next are 10 apart.")] = 5760,
     speedup: Annotated[float, typer.Option(help="Of the simulated clock.")] = 1.0,
 ) -> None:
@@ -35,14 +35,18 @@ def simulate(
 
     Example: yunxun simulate --count 3 --at 118.35,35.05,60
     """
-    from simulators.fleet import serve_forever
+    from simulators.fleet import homes_around, serve_forever
 
     if count < 1:
         raise YunxunError(f"--count {count}: at least one vehicle")
     lon, lat, alt = parse_numbers(at, "LON,LAT,ALT")
-    # 5 m in degrees of longitude: the vehicles stand in a row, east of the first.
-    homes = [(lon + place * 5.5e-5, lat, alt) for place in range(count)]
-    serve_forever(count, homes, base_port=port, speedup=speedup, say=typer.echo)
+    serve_forever(
+        count,
+        homes_around(lon, lat, alt, count),
+        base_port=port,
+        speedup=speedup,
+        announce=lambda urls: typer.echo("\n".join(f"vehicle {k}: {url}" for k, url in enumerate(urls, 1))),
+    )
 
 
 class FlightTable:

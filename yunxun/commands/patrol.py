@@ -104,6 +104,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Which town, and what is built and dumped in it.")] = 1,
     no_serve: Annotated[bool, typer.Option("--no-serve", help="End when done; no web app, no broker.")] = False,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("demo"),
+    size_m: Annotated[float, typer.Option(help="Side of the square town.", min=150, max=2000)] = 400.0,
     port: Annotated[int, typer.Option(help="Port of the API; another is taken when it is in use.")] = 8000,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]] | None:
@@ -115,7 +116,8 @@ def demo(
 
     stay = not no_serve and sys.stdout.isatty() and not as_json
     with progress_bar(as_json) as report:
-        outcome = run_demo(out, seed, port=port, stay=stay, report=report, say=None if as_json else typer.echo)
+        say = None if as_json else typer.echo
+        outcome = run_demo(out, seed, port=port, stay=stay, report=report, say=say, size_m=size_m)
     if not stay:
         return outcome.result, outcome.lines
     show(outcome.result, outcome.lines, as_json)
