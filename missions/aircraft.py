@@ -42,6 +42,7 @@ class AircraftProfile(BaseModel):
         max_airspeed_mps: What it can hold against wind on a mission; the ground speed into wind is capped by it.
         climb_mps: Vertical speed up on a mission.
         descent_mps: Vertical speed down on a mission.
+        landing_s: What the last metres and the touch-down take beyond `descent_mps`.
         accel_mps2: Horizontal acceleration on a mission.
         corner_mps: Speed kept through a right-angled corner.
         hover_w: Power in hover.
@@ -69,6 +70,7 @@ class AircraftProfile(BaseModel):
     max_airspeed_mps: float = Field(gt=0)
     climb_mps: float = Field(gt=0)
     descent_mps: float = Field(gt=0)
+    landing_s: float = Field(default=8.0, ge=0)
     accel_mps2: float = Field(gt=0)
     corner_mps: float = Field(gt=0)
     hover_w: float = Field(gt=0)

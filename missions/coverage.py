@@ -130,7 +130,7 @@ class _Rows:
         ends = np.array([bounds[0] - 1.0, bounds[2] + 1.0])
         lines = shapely.linestrings(np.stack([np.tile(ends, (len(y), 1)), np.repeat(y[:, None], 2, axis=1)], axis=2))
         parts, row = shapely.get_parts(shapely.intersection(lines, usable), return_index=True)
-        inside = shapely.get_dimensions(parts) == 1
+        inside = (shapely.get_dimensions(parts) == 1) & ~shapely.is_empty(parts)
         box = shapely.bounds(parts[inside])
         return _Rows(y, box[:, 0], box[:, 2], row[inside])
 
@@ -264,10 +264,7 @@ def _merged(rows: _Rows, closed: BaseGeometry, gap_m: float) -> _Rows:
         ):
             join[index] = False
     first = np.concatenate([[True], ~join])
-    group = np.cumsum(first) - 1
-    top = np.full(group[-1] + 1, -np.inf) if len(group) else np.empty(0)
-    np.maximum.at(top, group, high)
-    return _Rows(rows.y, low[first], top, row[first])
+    return _Rows(rows.y, low[first], np.maximum.reduceat(high, np.flatnonzero(first)), row[first])
 
 
 def cover(target: BaseGeometry, closed: BaseGeometry, strip: Strip, direction_rad: float) -> Lanes:
@@ -303,9 +300,39 @@ def cover(target: BaseGeometry, closed: BaseGeometry, strip: Strip, direction_ra
     return Lanes(start, end, np.unique(y, return_inverse=True)[1].astype(np.int64), direction_rad)
 
 
-def quick_lanes(target: BaseGeometry, strip: Strip, direction_rad: float) -> tuple[float, int]:
-    """Length of all lanes (m) and their number in one direction, without mending: to compare directions by."""
-    flat = turned(target, -direction_rad)
-    bounds = np.array(flat.bounds)
-    rows = _Rows.crossing(_rows(bounds, strip), flat, bounds).shrunk(strip)
-    return float(np.sum(rows.high - rows.low)), len(rows.row)
+@dataclass(frozen=True)
+class Outline:
+    """Edges of rings, `start` to `end` (n, 2) metres; outer rings run one way, holes the other."""
+
+    start: Array
+    end: Array
+
+    @staticmethod
+    def of(target: BaseGeometry) -> Outline:
+        """Collects the rings of polygons."""
+        rings = []
+        for polygon in polygons_of(shapely.orient_polygons(target)):
+            rings += [polygon.exterior, *polygon.interiors]
+        coordinates = [shapely.get_coordinates(ring) for ring in rings]
+        return Outline(np.concatenate([c[:-1] for c in coordinates]), np.concatenate([c[1:] for c in coordinates]))
+
+
+def quick_lanes(outline: Outline, strip: Strip, direction_rad: float) -> tuple[float, int]:
+    """Length of all lanes (m) and their number in one direction, without mending: to compare directions by.
+
+    Along a row, edges going up and edges going down alternate: the signed sum of their crossings is the length inside.
+    """
+    matrix = _rotation(-direction_rad)
+    start, end = outline.start @ matrix, outline.end @ matrix
+    rows = _rows(np.array([0.0, start[:, 1].min(), 0.0, start[:, 1].max()]), strip)
+    low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    # Each edge meets the rows from `first` up to, not including, `last`.
+    first, last = np.searchsorted(rows, low), np.searchsorted(rows, high)
+    count = last - first
+    edge = np.repeat(np.arange(len(start)), count)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
+    rise = end[edge, 1] - start[edge, 1]
+    x = start[edge, 0] + (rows[row] - start[edge, 1]) / rise * (end[edge, 0] - start[edge, 0])
+    lanes = len(edge) // 2
+    inside = abs(float(np.sum(np.sign(rise) * x)))
+    return max(0.0, inside - 2 * _END_INSET * strip.along_m * lanes), lanes

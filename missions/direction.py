@@ -10,8 +10,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from missions.coverage import Strip, quick_lanes
+from missions.coverage import Outline, Strip, quick_lanes
 from missions.energy import FlightModel
+from missions.errors import MissionsError
 from missions.vector import polygons_of
 
 _EVEN_DIRECTIONS = 12
@@ -61,8 +62,8 @@ def _edge_directions(target: BaseGeometry) -> list[float]:
     return [math.radians(degree) for degree in longest]
 
 
-def _sweep(target: BaseGeometry, strip: Strip, model: FlightModel, direction_rad: float) -> Sweep:
-    length_m, lanes = quick_lanes(target, strip, direction_rad)
+def _sweep(outline: Outline, strip: Strip, model: FlightModel, direction_rad: float) -> Sweep:
+    length_m, lanes = quick_lanes(outline, strip, direction_rad)
     unit = np.array([[math.cos(direction_rad), math.sin(direction_rad)]])
     both_ways = np.concatenate([unit, -unit])
     speed, time, energy = model.straight(both_ways)
@@ -81,6 +82,8 @@ def _sweep(target: BaseGeometry, strip: Strip, model: FlightModel, direction_rad
 
 def sweeps(target: BaseGeometry, strip: Strip, model: FlightModel, objective: str = "both") -> list[Sweep]:
     """Candidate directions, best first by the objective (a key of `OBJECTIVES`)."""
+    if objective not in OBJECTIVES:
+        raise MissionsError(f"objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
     box = shapely.minimum_rotated_rectangle(target)
     edges = _edge_directions(target)
     if box.geom_type == "Polygon":
@@ -89,5 +92,6 @@ def sweeps(target: BaseGeometry, strip: Strip, model: FlightModel, objective: st
         edges += [along % math.pi, (along + math.pi / 2) % math.pi]
     even = [math.pi * step / _EVEN_DIRECTIONS for step in range(_EVEN_DIRECTIONS)]
     distinct = {round(angle, 3): angle for angle in [*even, *edges]}
-    found = [_sweep(target, strip, model, angle) for angle in distinct.values()]
+    outline = Outline.of(target)
+    found = [_sweep(outline, strip, model, angle) for angle in distinct.values()]
     return sorted(found, key=OBJECTIVES[objective])

@@ -158,7 +158,9 @@ class FlightModel:
 
     def descent(self, height_m: float) -> tuple[float, float]:
         """Time (s) and energy (Wh) of a vertical descent and touch-down."""
-        return self._vertical(np.array([-height_m]))
+        time_s, energy_wh = self._vertical(np.array([-height_m]))
+        landing_s = self.profile.landing_s
+        return time_s + landing_s, energy_wh + self.profile.hover_w * landing_s / 3600.0
 
     def budget_wh(self, battery_health: float = 1.0) -> float:
         """Energy that may be planned with: the worn battery less the reserve."""

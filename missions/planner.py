@@ -36,10 +36,13 @@ SWAP_S = 240.0
 # Crews that share a take-off site leave it one after the other: a climb to 100 m at 2.5 m/s takes 40 s.
 STAGGER_S = 60.0
 _SHARED_SITE_M = 30.0
-# Items of a sortie beside its lanes (home, take-off, speed, return); items of a piece (2 places, 2 camera, detours).
+# Items of a sortie beside its lanes (home, take-off, speed, return); items of a lane (2 places, 2 camera, detours).
 _FIXED_ITEMS = 8
-_ITEMS_PER_PIECE = 5
+_ITEMS_PER_LANE = 5
 _TRIES = 6
+# Directions that are planned to the end: as many as keep a request under about a second of CPU.
+_LANES_PLANNED = 240
+_MOST_DIRECTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,57 @@ def _unknown(task: Task) -> list[Refusal]:
     ]
 
 
-def _lanes(task: Task, part: _Part) -> tuple[Lanes, tuple[Sweep, ...]]:
-    weighed = sweeps(part.target, part.strip, task.model, task.request.objective)
-    direction = weighed[0].direction_rad
-    hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction)
+def _lanes(task: Task, part: _Part, direction_rad: float) -> Lanes:
+    hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction_rad)
     if hidden.is_empty:
-        return cover(part.target, part.closed, part.strip, direction), tuple(weighed)
+        return cover(part.target, part.closed, part.strip, direction_rad)
     # The rim beside a no-photo place is seen by the outermost pixels only: no lane is added for it.
     wanted = part.target.difference(shapely.buffer(task.airspace.no_photo, part.strip.guard_m + 1.0))
-    return cover(wanted, shapely.union_all([part.closed, hidden]), part.strip, direction), tuple(weighed)
+    return cover(wanted, shapely.union_all([part.closed, hidden]), part.strip, direction_rad)
+
+
+@dataclass(frozen=True)
+class _Flown:
+    """One sortie of a crew with its exact figures."""
+
+    home: Array
+    route: Route
+    strip: Strip
+    duration_s: float
+    energy_wh: float
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A part's work dealt to crews in one direction of sweep."""
+
+    crews: list[list[_Flown]]
+    lost: int
+
+    @property
+    def cost(self) -> tuple[int, float]:
+        """Pieces out of reach, then time in the air and between flights."""
+        return self.lost, sum(sortie.duration_s + SWAP_S for crew in self.crews for sortie in crew)
+
+
+def _laid(task: Task, part: _Part, direction_rad: float) -> _Laid:
+    lanes = _lanes(task, part, direction_rad)
+    if not len(lanes):
+        return _Laid([], 0)
+    entry = best_tour(link_costs(lanes, part.router, task.model))
+    work = pieces_of(lanes, entry, part.strip, longest_piece_m(task.model))
+    return _Laid(*_share_out(task, part, work))
+
+
+def _best_laid(task: Task, part: _Part) -> tuple[_Laid, tuple[Sweep, ...]]:
+    """The best of the most promising directions, each planned to the end while that is quick."""
+    weighed = sweeps(part.target, part.strip, task.model, task.request.objective)
+    count = int(np.clip(_LANES_PLANNED // max(weighed[0].turns, 1), 1, _MOST_DIRECTIONS))
+    if task.request.objective != "both":
+        count = 1
+    laid = [_laid(task, part, sweep.direction_rad) for sweep in weighed[:count]]
+    best = min(range(count), key=lambda index: laid[index].cost)
+    return laid[best], (weighed[best], *weighed[:best], *weighed[best + 1 :])
 
 
 def _homes(task: Task, part: _Part, work: Pieces) -> Array:
@@ -147,19 +192,8 @@ def _budget(task: Task, strip: Strip, scale: float = 1.0) -> Budget:
         energy_wh=task.model.budget_wh(task.request.battery_health) * scale,
         climb_m=strip.height_agl_m,
         swap_s=SWAP_S,
-        pieces=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_PIECE),
+        lanes=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE),
     )
-
-
-@dataclass(frozen=True)
-class _Flown:
-    """One sortie of a crew with its exact figures."""
-
-    home: Array
-    route: Route
-    strip: Strip
-    duration_s: float
-    energy_wh: float
 
 
 def _fly(task: Task, part: _Part, work: Pieces) -> tuple[list[_Flown], int]:
@@ -252,27 +286,21 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
         MissionsError: The request cannot be planned at all; what can be left out is in the result's `refused` instead.
     """
     tell = progress or _nothing
-    tell(0, 4, "reading")
+    tell(0, 1, "reading")
     task = read_task(request)
     parts, refused = _parts(task)
     crews: list[list[_Flown]] = [[] for _ in range(request.crews)]
     weighed = []
     lost = 0
     for number, part in enumerate(parts):
-        tell(1, 4, f"lanes, part {number + 1} of {len(parts)}")
-        lanes, tried = _lanes(task, part)
+        tell(number, len(parts) + 1, f"lanes and sorties, part {number + 1} of {len(parts)}")
+        laid, tried = _best_laid(task, part)
         weighed.append(tried)
-        if not len(lanes):
-            continue
-        entry = best_tour(link_costs(lanes, part.router, task.model))
-        work = pieces_of(lanes, entry, part.strip, longest_piece_m(task.model))
-        tell(2, 4, f"sorties, part {number + 1} of {len(parts)}")
-        shared, missed = _share_out(task, part, work)
-        lost += missed
+        lost += laid.lost
         order = np.argsort([sum(sortie.duration_s for sortie in flown) for flown in crews], kind="stable")
-        for crew, flown in zip(order, shared, strict=False):
+        for crew, flown in zip(order, laid.crews, strict=False):
             crews[int(crew)] += flown
-    tell(3, 4, "coverage")
+    tell(len(parts), len(parts) + 1, "coverage")
     sorties = _numbered(task, crews)
     if not sorties:
         raise MissionsError(
@@ -287,7 +315,7 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
             )
         )
     seen = measure(shapely.union_all([part.target for part in parts]), [(s.route, s.strip) for s in sorties])
-    tell(4, 4, "planned")
+    tell(1, 1, "planned")
     return PlanResult(
         task, request.patrol_id or new_ulid(), datetime.now(UTC), sorties, seen, tuple(refused), tuple(weighed)
     )

@@ -138,7 +138,7 @@ def mission_items(route: Route, frame: LocalFrame, home: LonLatAlt, speed_mps: f
     places = frame.to_lonlat(route.points)
     items = [
         MissionItem(command=WAYPOINT, frame=ABSOLUTE, lon=lon, lat=lat, alt_m=alt_amsl_m),
-        MissionItem(command=TAKEOFF, frame=RELATIVE, lon=lon, lat=lat, alt_m=float(route.height_rel_m[0])),
+        MissionItem(command=TAKEOFF, frame=RELATIVE, lon=lon, lat=lat, alt_m=round(float(route.height_rel_m[0]), 2)),
         # Type 1 is ground speed; throttle -1 leaves it alone.
         MissionItem(command=SPEED, frame=MISSION_FRAME, params=(1.0, speed_mps, -1.0, 0.0)),
     ]
@@ -149,7 +149,7 @@ def mission_items(route: Route, frame: LocalFrame, home: LonLatAlt, speed_mps: f
         items.append(MissionItem(command=WAYPOINT, frame=RELATIVE, lon=x, lat=y, alt_m=height))
         if bool(route.shooting[index]) != shooting:
             shooting = not shooting
-            params = (route.trigger_m, 0.0, 1.0, 0.0) if shooting else (0.0, 0.0, 0.0, 0.0)
+            params = (round(route.trigger_m, 3), 0.0, 1.0, 0.0) if shooting else (0.0, 0.0, 0.0, 0.0)
             items.append(MissionItem(command=TRIGGER_DISTANCE, frame=MISSION_FRAME, params=params))
     items.append(MissionItem(command=RETURN, frame=MISSION_FRAME))
     return items

@@ -18,7 +18,9 @@ from missions.energy import FlightModel
 from missions.frame import Array
 from missions.routing import Router
 
-_PIECES_PER_SORTIE = 8
+# Finer pieces let a sortie end where a lane passes nearest to home: 32 instead of 8 a sortie took 4 % off the flight
+# time of areas of 3 to 5 km2 flown by an 18-minute aircraft (benchmarks/planner.py baseline).
+_PIECES_PER_SORTIE = 32
 # A finite length that no battery flies: sums of it stay numbers.
 _NO_WAY_M = 1e9
 
@@ -82,14 +84,14 @@ class Budget:
         energy_wh: From the battery, climb and descent included.
         climb_m: Height climbed after take-off.
         swap_s: Time on the ground between sorties: what a further sortie costs.
-        pieces: Most pieces in one sortie: the controller's waypoint limit.
+        lanes: Most lanes in one sortie: the controller's waypoint limit.
         range_m: Farthest a piece's ends may lie from home (line of sight), inf where nothing limits it.
     """
 
     energy_wh: float
     climb_m: float
     swap_s: float
-    pieces: int
+    lanes: int
     range_m: float = np.inf
 
 
@@ -101,9 +103,9 @@ class _Costs:
         gap = pieces.start[1:] - pieces.end[:-1]
         _, link_s, link_wh = model.straight(gap)
         direct = np.hypot(gap[:, 0], gap[:, 1])
-        around = np.array(
-            [_length(router.path(a, b)) for a, b in zip(pieces.end[:-1], pieces.start[1:], strict=True)], dtype=float
-        )
+        around = direct.copy()
+        for index in np.flatnonzero(~router.clear(pieces.end[:-1], pieces.start[1:])):
+            around[index] = _length(router.path(pieces.end[index], pieces.start[index + 1]))
         stretch = np.where(direct > 0.01, around / np.maximum(direct, 0.01), 1.0)
         corner_s = np.where(direct > 0.01, 2 * model.corner_s(np.zeros(1), model.profile.cruise_mps)[0], 0.0)
         link_s, link_wh = link_s * stretch + corner_s, link_wh * stretch + model.profile.hover_w * corner_s / 3600
@@ -112,6 +114,7 @@ class _Costs:
         self.link_s, self.link_wh = np.append(link_s, 0.0), np.append(link_wh, 0.0)
         self.out_s, self.out_wh = self._legs(homes, pieces.start, router, model, budget.range_m)
         self.back_s, self.back_wh = self._legs(homes, pieces.end, router, model, budget.range_m)
+        self.lanes = np.concatenate([[0], np.cumsum(np.append(pieces.lane[1:] != pieces.lane[:-1], True))])
         up, down = model.climb(budget.climb_m), model.descent(budget.climb_m)
         self.fixed_s, self.fixed_wh = up[0] + down[0], up[1] + down[1]
 
@@ -167,7 +170,9 @@ def _split_run(low: int, high: int, costs: _Costs, budget: Budget) -> list[Cut]:
     choice: list[tuple[int, int]] = [(0, 0)] * (count + 1)
     for stop in range(1, count + 1):
         last = low + stop - 1
-        starts = np.arange(max(0, stop - budget.pieces), stop)
+        reach = np.searchsorted(costs.energy, costs.energy[last + 1] - costs.link_wh[last] - budget.energy_wh)
+        starts = np.arange(min(max(0, int(reach) - low), stop - 1), stop)
+        starts = starts[costs.lanes[last] - costs.lanes[low + starts] < budget.lanes]
         first = low + starts
         run_s = costs.time[last + 1] - costs.time[first] - costs.link_s[last]
         run_wh = costs.energy[last + 1] - costs.energy[first] - costs.link_wh[last]

@@ -58,9 +58,10 @@ def _read_layers(path: Path) -> list[tuple[Any, Any, Any]]:
     source = _source(path)
     layers = []
     try:
-        for name, _ in pyogrio.list_layers(io.BytesIO(source) if isinstance(source, bytes) else source):
+        # By number: a source in memory gives its layers another name each time it is opened.
+        for number in range(len(pyogrio.list_layers(io.BytesIO(source) if isinstance(source, bytes) else source))):
             handle = io.BytesIO(source) if isinstance(source, bytes) else source
-            meta, _, geometry, columns = pyogrio.raw.read(handle, layer=name)
+            meta, _, geometry, columns = pyogrio.raw.read(handle, layer=number, datetime_as_string=True)
             layers.append((meta, geometry, columns))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
         reason = str(error).splitlines()[0]
