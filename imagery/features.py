@@ -162,7 +162,10 @@ def describe(image: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32],
 def _sift(count: int) -> cv2.SIFT:
     """One detector a thread: the object is not safe to share."""
     if getattr(_local, "count", None) != count:
-        _local.sift, _local.count = cv2.SIFT_create(nfeatures=count, contrastThreshold=0.015), count
+        _local.sift, _local.count = (
+            cv2.SIFT_create(nfeatures=count, contrastThreshold=0.015, enable_precise_upscale=True),
+            count,
+        )
     return _local.sift
 
 
