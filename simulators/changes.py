@@ -149,7 +149,7 @@ class Placer:
         permit: Polygon | None = None,
         cap: float | None = None,
     ) -> None:
-        label = {"garbage": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
+        label = {"garbage": "waste_heap", "timber": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
         self.out.append(Change(len(self.out) + 1, kind, family, label, thing, polygon, tall, permitted, permit, cap))
 
     def _spot(
@@ -217,10 +217,9 @@ class Placer:
         rng = self.rng
         length, width, azimuth = float(rng.uniform(5, 14)), float(rng.uniform(4, 10)), float(rng.uniform(0, 180))
         shape = self._spot(lambda x, y: rectangle(x, y, length, width, azimuth), 1.5)
-        body = Slab(
-            shape.centroid.x, shape.centroid.y, length, width, azimuth, float(rng.uniform(0.3, 0.6)), (168, 164, 156),
-            int(rng.integers(1, 2**31)),
-        )  # fmt: skip
+        tall, rgb = float(rng.uniform(0.3, 0.6)), jitter(rng, (164, 160, 152), 14)
+        seed = int(rng.integers(1, 2**31))
+        body = Slab(shape.centroid.x, shape.centroid.y, length, width, azimuth, tall, rgb, seed)
         self._add("foundation", "construction", body, shape, body.height_m, False)
 
     def _wall(self) -> None:
@@ -259,13 +258,16 @@ class Placer:
 
     def _heap(self, kind: str) -> None:
         rng = self.rng
-        radius = float(rng.uniform(*{"garbage": (0.65, 2.6), "spoil": (1.8, 4.5), "litter": (2.5, 6.0)}[kind]))
+        low, high = {"garbage": (0.65, 2.6), "spoil": (1.8, 4.5), "litter": (2.5, 6.0)}[kind]
+        if kind == "garbage" and rng.random() < 0.12:
+            low, high = 2.6, 4.2
+        radius = float(rng.uniform(low, high))
         tall = {"garbage": min(1.5, max(0.3, radius * float(rng.uniform(0.35, 0.7)))), "spoil": radius * 0.38}.get(
             kind, 0.06
         )
         stretch, azimuth, seed = float(rng.uniform(1, 1.5)), float(rng.uniform(0, 180)), int(rng.integers(1, 2**31))
-        if kind == "garbage" and rng.random() < 0.3:
-            kind = "rubble"
+        if kind == "garbage":
+            kind = str(rng.choice(["garbage", "garbage", "garbage", "rubble", "timber"]))
 
         def heap_at(x: float, y: float) -> Heap:
             return Heap(x, y, radius, tall, kind, seed, stretch, azimuth)

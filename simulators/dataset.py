@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from shapely.affinity import translate
 from shapely.geometry import Point, Polygon
 
@@ -26,7 +28,7 @@ from simulators.changes import Change, Changes, Placer
 from simulators.exposure import Exposure
 from simulators.files import replacing
 from simulators.frame import Darkroom, Optics
-from simulators.ground import town_ground
+from simulators.ground import Ground, town_ground
 from simulators.lens import Lens
 from simulators.raster import Bytes, Floats
 from simulators.sun import Sun
@@ -131,10 +133,10 @@ def write_scene(folder: Path, seed: int, size_m: float, gsd_m: float, one_day: b
         if view.height_m is None:
             near = view
         _picture(first, near, gsd_m, folder, "before", rng, shift)
-    things = [_thing(c, str(f), view, size_m, gsd_m) for c, f in zip(changes, fate, strict=True)]
+    things = [change_record(c, str(f), view, (size_m, size_m), gsd_m) for c, f in zip(changes, fate, strict=True)]
     things += _standing(town, day, view, size_m, gsd_m)
-    _json(folder / "truth.json", {"units": "px", "things": things})
-    _json(
+    write_json(folder / "truth.json", {"units": "px", "things": things})
+    write_json(
         folder / "scene.json",
         {
             "schema_version": 1, "place": f"town-{seed:05d}", "source": "simulator", "gsd_m": gsd_m, "seed": seed,
@@ -181,47 +183,64 @@ def _picture(
     else:
         rgb, heights = _from_above(day, view, gsd_m, size)
     if shift is not None:
-        rgb = _bent(rgb, shift, rng)
+        rgb = bent(rgb, shift, rng)
     gain = rng.uniform(0.85, 1.15) * (1 + rng.normal(0, 0.03, 3))
-    rgb = np.clip(rgb * gain, 0, 255).astype(np.uint8)
+    save_picture(folder, name, np.clip(rgb * gain, 0, 255).astype(np.uint8), heights)
+
+
+def save_picture(folder: Path, name: str, rgb: Bytes, heights: Floats) -> None:
+    """Writes `name`.jpg, and height_`name`.tif at half its size."""
+    rows, cols = rgb.shape[:2]
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 93])
     assert ok
     with replacing(folder / f"{name}.jpg") as temporary:
         temporary.write_bytes(data.tobytes())
-    half = cv2.resize(heights, (size // 2, size // 2), interpolation=cv2.INTER_NEAREST)
+    half = cv2.resize(heights, (cols // 2, rows // 2), interpolation=cv2.INTER_NEAREST)
     with (
+        warnings.catch_warnings(),
         replacing(folder / f"height_{name}.tif") as temporary,
-        rasterio.open(
-            temporary, "w", driver="GTiff", width=size // 2, height=size // 2, count=1, dtype="float32",
+    ):
+        # A scene lies in pixels, nowhere on the earth.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            temporary, "w", driver="GTiff", width=cols // 2, height=rows // 2, count=1, dtype="float32",
             compress="deflate", predictor=3,
-        ) as file,
-    ):  # fmt: skip
-        file.write(half, 1)
+        ) as file:  # fmt: skip
+            file.write(half, 1)
 
 
 def _from_above(day: TownDay, view: View, gsd_m: float, size: int) -> tuple[Bytes, Floats]:
-    """The scene's square as a camera above (x, y) sees it: a shifted lens, so that the square fills the picture."""
-    assert view.height_m is not None
+    """The scene's square as a camera above the view's point sees it."""
+    lon, lat = day.town.lonlat(view.x, view.y)
     ground = town_ground(day, gsd_m, margin_m=24.0)
+    return seen_from(ground, view, (lon, lat), day.town.base_alt_amsl_m, gsd_m, (size, size), day.town.seed)
+
+
+def seen_from(
+    ground: Ground, view: View, lonlat: tuple[float, float], alt_amsl_m: float, gsd_m: float, size: tuple[int, int],
+    seed: int,
+) -> tuple[Bytes, Floats]:  # fmt: skip
+    """A picture (cols, rows) with its middle at the scene's, from above `lonlat`: a shifted lens, so that it fits."""
+    assert view.height_m is not None
+    cols, rows = size
     focal_px = view.height_m / gsd_m
-    camera = Camera(model="SIM", width_px=size, height_px=size, focal_mm=focal_px * 0.003, sensor_width_mm=size * 0.003)
+    camera = Camera(model="SIM", width_px=cols, height_px=rows, focal_mm=focal_px * 0.003, sensor_width_mm=cols * 0.003)
     lens = Lens(cx_offset_px=view.x / gsd_m, cy_offset_px=-view.y / gsd_m)
     optics = Optics(lens=lens, blur_px=0.5, exposure_drift=0.0, vignette=0.0, noise=1.5)
-    lon, lat = day.town.lonlat(view.x, view.y)
-    altitude = day.town.base_alt_amsl_m + view.height_m
-    convergence = ground.place(lon, lat)[2]
+    lon, lat = lonlat
+    altitude = alt_amsl_m + view.height_m
     exposure = Exposure(
         index=1, file="x.jpg", time_utc=datetime(2026, 6, 1, tzinfo=UTC), system_id=1, true_lon=lon, true_lat=lat,
-        true_alt_amsl_m=altitude, camera_roll_deg=0, camera_pitch_deg=-90, camera_yaw_deg=convergence, lon=lon, lat=lat,
-        alt_amsl_m=altitude, height_rel_m=view.height_m,
+        true_alt_amsl_m=altitude, camera_roll_deg=0, camera_pitch_deg=-90, camera_yaw_deg=ground.place(lon, lat)[2],
+        lon=lon, lat=lat, alt_amsl_m=altitude, height_rel_m=view.height_m,
     )  # fmt: skip
-    room = Darkroom(ground, camera, optics, day.town.seed)
+    room = Darkroom(ground, camera, optics, seed)
     rgb = room.develop(exposure)
     assert room.heights is not None
     return rgb, room.heights
 
 
-def _bent(rgb: Bytes, shift: tuple[float, ...], rng: Rng) -> Bytes:
+def bent(rgb: Bytes, shift: tuple[float, ...], rng: Rng) -> Bytes:
     """Misregistration as two mosaics have it: a shift, and a smooth residue of about half a pixel."""
     rows, cols = rgb.shape[:2]
     field = rng.normal(0, 0.5, (2, 5, 5)).astype(np.float32)
@@ -230,15 +249,17 @@ def _bent(rgb: Bytes, shift: tuple[float, ...], rng: Rng) -> Bytes:
     return cv2.remap(rgb, x - shift[0] + dx, y - shift[1] + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
-def _pixels(polygon: Polygon, up_m: float, view: View, size_m: float, gsd_m: float) -> list[list[float]]:
+def pixels(polygon: Polygon, up_m: float, view: View, size_m: tuple[float, float], gsd_m: float) -> list[list[float]]:
+    """A polygon `up_m` above the ground in a scene's pixels (x right, y down)."""
     out = []
     for x, y in polygon.exterior.coords[:-1]:
         ix, iy = view.image_xy(x, y, up_m)
-        out.append([round((ix + size_m / 2) / gsd_m, 1), round((size_m / 2 - iy) / gsd_m, 1)])
+        out.append([round((ix + size_m[0] / 2) / gsd_m, 1), round((size_m[1] / 2 - iy) / gsd_m, 1)])
     return out
 
 
-def _thing(change: Change, fate: str, view: View, size_m: float, gsd_m: float) -> dict[str, Any]:
+def change_record(change: Change, fate: str, view: View, size_m: tuple[float, float], gsd_m: float) -> dict[str, Any]:
+    """One entry of truth.json; `fate` is new, gone or existing."""
     kind = "distractor" if change.family == "none" else ("permitted" if fate == "new" and change.permitted else fate)
     family = change.family
     label = change.label
@@ -246,7 +267,7 @@ def _thing(change: Change, fate: str, view: View, size_m: float, gsd_m: float) -
         label = "steel_roof"
     up = change.height_m if family == "construction" else change.height_m * 0.4
     return {
-        "family": family, "kind": kind, "label": label, "polygon": _pixels(change.polygon, up, view, size_m, gsd_m),
+        "family": family, "kind": kind, "label": label, "polygon": pixels(change.polygon, up, view, size_m, gsd_m),
         "area_m2": round(change.area_m2, 2), "height_m": round(change.height_m, 2), "fate": fate,
     }  # fmt: skip
 
@@ -258,10 +279,10 @@ def _standing(town: Town, day: TownDay, view: View, size_m: float, gsd_m: float)
     out: list[dict[str, Any]] = []
 
     def add(family: str, kind: str, label: str, polygon: Polygon, tall: float, up: float) -> None:
-        pixels = _pixels(polygon, up, view, size_m, gsd_m)
+        outline = pixels(polygon, up, view, (size_m, size_m), gsd_m)
         area = round(polygon.area, 2)
         out.append(
-            {"family": family, "kind": kind, "label": label, "polygon": pixels, "area_m2": area, "height_m": tall}
+            {"family": family, "kind": kind, "label": label, "polygon": outline, "area_m2": area, "height_m": tall}
         )
 
     for body in [*town.things.buildings]:
@@ -292,6 +313,7 @@ def _standing(town: Town, day: TownDay, view: View, size_m: float, gsd_m: float)
     return out
 
 
-def _json(path: Path, body: dict[str, Any]) -> None:
+def write_json(path: Path, body: dict[str, Any]) -> None:
+    """Writes a JSON file whole."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(body), encoding="utf-8")

@@ -18,7 +18,7 @@ from rasterio.enums import Resampling
 from rasterio.warp import calculate_default_transform, reproject
 
 from simulators.errors import SimulatorError
-from simulators.raster import Bytes, Floats
+from simulators.raster import Bytes, Floats, Grid
 from simulators.town import TownDay
 
 BAND_TYPES = ("uint8", "uint16")
@@ -115,10 +115,21 @@ class Ground:
         return float(col), float(row), float(convergence)
 
 
-def _save(folder: Path, transform: Affine, crs: CRS, sun: tuple[float, float, float], **more: Any) -> None:
+def save_ground(
+    folder: Path, transform: Affine, crs: CRS, sun: tuple[float, float, float], owner_gsd_m: float = 1.0,
+    facade_rgb: Floats | None = None, bodies: dict[int, tuple[float, ...]] | None = None, grid: Grid | None = None,
+) -> None:  # fmt: skip
+    """Writes ground.npz beside the rasters; facades as `Scene.walls` gives them, in local metres of `grid`."""
+    more: dict[str, Any] = {}
+    if facade_rgb is not None and bodies is not None and grid is not None:
+        table = np.zeros((len(facade_rgb), 7), np.float32)
+        for k, (x, y, *rest) in bodies.items():
+            table[k] = (x - grid.x0) / grid.gsd_m, (grid.y_top - y) / grid.gsd_m, *rest
+        more = {"facade_rgb": facade_rgb, "facade_body": table}
     np.savez(
-        folder / "ground.npz", transform=np.array(transform[:6]), crs=np.array(crs.to_wkt()), sun=np.array(sun), **more
-    )
+        folder / "ground.npz", transform=np.array(transform[:6]), crs=np.array(crs.to_wkt()), sun=np.array(sun),
+        owner_gsd_m=owner_gsd_m, **more,
+    )  # fmt: skip
 
 
 def town_ground(
@@ -136,14 +147,8 @@ def town_ground(
         processes=processes,
         progress=progress,
     )
-    rgb, frames = day.scene.walls()
-    body = np.zeros((len(rgb), 7), np.float32)
-    for k, (x, y, *rest) in frames.items():
-        body[k] = (x - ortho.grid.x0) / gsd_m, (ortho.grid.y_top - y) / gsd_m, *rest
-    _save(
-        place, ortho.transform, day.town.crs, day.sun.toward, owner_gsd_m=ortho.owner_gsd_m, facade_rgb=rgb,
-        facade_body=body, lit=1 - day.sun.cloud,
-    )  # fmt: skip
+    rgb, bodies = day.scene.walls()
+    save_ground(place, ortho.transform, day.town.crs, day.sun.toward, ortho.owner_gsd_m, rgb, bodies, ortho.grid)
     return Ground(place, keep)
 
 
@@ -193,7 +198,7 @@ def ortho_ground(
     heights[:] = alt_amsl_m
     if dsm is not None:
         _read_heights(dsm, heights, transform, crs)
-    _save(place, transform, crs, (0.0, 0.0, 1.0))
+    save_ground(place, transform, crs, (0.0, 0.0, 1.0))
     return Ground(place, keep)
 
 

@@ -19,7 +19,7 @@ from simulators.things import RGB, Building, Car, Heap, Marking, Region, Slab, S
 
 Thing = Marking | Slab | Wall | Building | Heap | Car | Tree
 PIECE_M = 14.0
-HEAP_CLASS = {"garbage": Surface.WASTE, "rubble": Surface.WASTE, "litter": Surface.LITTER}
+HEAP_CLASS = {"garbage": Surface.WASTE, "rubble": Surface.WASTE, "timber": Surface.WASTE, "litter": Surface.LITTER}
 
 
 @dataclass

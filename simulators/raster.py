@@ -127,7 +127,7 @@ class Noise:
         r1 = int(np.clip(row + grid.rows * step + 3, r0 + 1, count))
         part = lattice[r0:r1, c0:c1].astype(np.float32) / 100.0
         matrix = np.array([[step, 0, col - c0], [0, step, row - r0]], dtype=np.float64)
-        flags = (cv2.INTER_CUBIC if step < 0.6 and scale_m > 0.5 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
+        flags = (cv2.INTER_CUBIC if step < 0.6 and scale_m > 0.2 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(part, matrix, (grid.cols, grid.rows), flags=flags, borderMode=cv2.BORDER_REFLECT)
 
     def grain(self, grid: Grid) -> Floats:

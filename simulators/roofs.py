@@ -145,10 +145,11 @@ def slab(grid: Grid, body: Slab) -> tuple[Floats, Floats, Flags]:
     edge = np.minimum(half_a - np.abs(a), half_b - np.abs(b))
     rgb[edge < 0.12] = (128, 100, 70)
     if body.columns:
-        step = 3.2
+        step = 2.6 + body.seed % 17 / 10
         beams = (np.abs(np.mod(a + half_a, step) - 0.25) < 0.14) | (np.abs(np.mod(b + half_b, step) - 0.25) < 0.14)
         rgb[beams & (edge > 0.12)] *= 0.82
         stub = (np.abs(np.mod(a + half_a, step) - 0.25) < 0.2) & (np.abs(np.mod(b + half_b, step) - 0.25) < 0.2)
-        height[stub] += 0.8
-        rgb[stub] = (118, 92, 76)
+        if body.seed % 5 < 2:
+            height[stub] += 0.8
+            rgb[stub] = (118, 92, 76)
     return height, rgb, inside

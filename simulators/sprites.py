@@ -123,12 +123,37 @@ WASTE_RGB = (
     (176, 52, 46), (200, 92, 60), (220, 180, 70), (72, 130, 84), (178, 140, 96), (150, 116, 80), (128, 106, 84),
     (188, 170, 146), (110, 104, 100), (146, 90, 70),
 )  # fmt: skip
-RUBBLE_RGB = ((172, 164, 154), (192, 186, 176), (150, 96, 76), (168, 110, 86), (132, 124, 116), (206, 202, 194))
+RUBBLE_RGB = ((212, 200, 190), (228, 222, 214), (196, 176, 164), (168, 120, 98), (150, 140, 132), (206, 202, 194))
+TIMBER_RGB = ((176, 146, 108), (150, 122, 90), (198, 172, 132), (120, 98, 76), (164, 158, 148), (96, 84, 72))
+EARTH_RGB = {
+    "spoil": (138, 108, 80), "sand": (198, 176, 136), "gravel": (156, 152, 146), "rubble": (156, 144, 130),
+    "garbage": (122, 112, 98), "timber": (122, 108, 90), "litter": (120, 112, 94),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What a heap's pieces are like: how many a m², how long (m), how slender, which colours, how mixed."""
+
+    per_m2: float
+    long_m: float
+    slender: tuple[float, float]
+    colours: tuple[tuple[int, int, int], ...]
+    variety: int
+
+
+PIECES = {
+    "garbage": Pieces(16.0, 0.40, (0.35, 1.0), WASTE_RGB, 8),
+    "rubble": Pieces(24.0, 0.26, (0.55, 1.0), RUBBLE_RGB, 3),
+    "timber": Pieces(9.0, 1.5, (0.05, 0.14), TIMBER_RGB, 4),
+    "litter": Pieces(1.7, 0.26, (0.4, 1.0), WASTE_RGB, 9),
+    "gravel": Pieces(34.0, 0.09, (0.6, 1.0), ((168, 164, 158), (144, 140, 134), (186, 182, 174)), 3),
+}
 
 
 @lru_cache(maxsize=256)
 def heap(kind: str, radius_m: float, height_m: float, stretch: float, seed: int, lobes: tuple[float, ...]) -> Sprite:
-    """A heap: garbage, rubble, spoil, sand, gravel; or litter, scattered flat. `lobes` is its radius by angle."""
+    """A heap of `EARTH_RGB`'s kinds; litter is scattered flat. `lobes` is its radius by angle, -180 to 180 degrees."""
     rng = np.random.default_rng([seed, 31])
     res = 0.03 if radius_m < 4 else 0.05
     half = radius_m * max(stretch, 1 / stretch) * 1.5 + 0.3
@@ -138,58 +163,72 @@ def heap(kind: str, radius_m: float, height_m: float, stretch: float, seed: int,
     along, across = y / stretch, x * stretch
     angle = np.arctan2(across, along)
     outline = np.interp(angle, np.linspace(-math.pi, math.pi, len(lobes)), lobes).astype(np.float32)
+    lump, clod = _smooth(rng, size, 0.7 / res), _smooth(rng, size, 0.14 / res)
+    fine = _smooth(rng, size, 0.05 / res)
     rho = np.hypot(along, across) / (radius_m * outline)
-    rough = _smooth(rng, size, 0.5 / res) * 0.5 + _smooth(rng, size, 0.16 / res) * 0.35
-    body = height_m * np.clip(1 - rho**1.6, 0, 1) ** 0.8 * (1 + 0.28 * rough)
-    cover = np.clip((1.0 - rho + 0.08 * rough) / 0.06, 0, 1).astype(np.float32)
-    fine = _smooth(rng, size, 0.06 / res) * 8 + rough * 9
-    earth = {
-        "spoil": (138, 108, 80), "sand": (198, 176, 136), "gravel": (156, 152, 146),
-        "rubble": (160, 148, 136), "garbage": (122, 112, 98), "litter": (120, 112, 94),
-    }[kind]  # fmt: skip
-    image = np.array(earth, np.float32) + rng.normal(0, 7, 3).astype(np.float32) + fine[..., None]
-    height = np.maximum(body, 0).astype(np.float32)
-    if kind in ("garbage", "rubble", "litter", "gravel"):
-        pieces = _debris(rng, kind, image, height, rho, res)
+    rho = rho + (0.09 * lump + 0.04 * clod) * np.clip(rho, 0, 1)
+    body = height_m * np.clip(1 - rho**1.7, 0, 1) ** 0.85 * (1 + 0.16 * lump)
+    # Clods are of one size whatever the heap's: some centimetres.
+    body += np.clip(1.1 - rho, 0, 1) * (0.025 * clod + 0.008 * fine)
+    cover = np.clip((1.0 - rho) / 0.06, 0, 1).astype(np.float32)
+    tone = 5 * fine + 6 * clod + 7 * lump
+    hue = np.array(EARTH_RGB[kind], np.float32) + np.float32(rng.normal(0, 9)) + rng.normal(0, 3, 3).astype(np.float32)
+    image: Floats = hue + tone[..., None]
+    height: Floats = np.maximum(body, 0).astype(np.float32)
+    if kind in PIECES:
+        lying = _strewn(rng, PIECES[kind], image, height, rho, res)
         if kind == "litter":
-            cover = pieces * (rho < 1.1)
-            height = pieces * 0.06
+            cover, height = lying, lying * 0.06 + 0 * height
         else:
-            cover = np.maximum(cover, pieces * (rho < 1.25))
+            base = cover * (rho < float(rng.uniform(0.55, 0.95)))
+            cover = np.maximum(base if kind != "gravel" else cover, lying)
     return Sprite(np.clip(image, 0, 255).astype(np.uint8), height.astype(np.float32), cover.astype(np.float32), res)
 
 
-def _debris(rng: Rng, kind: str, image: Floats, height: Floats, rho: Floats, res: float) -> Floats:
-    """Draws bags, boards, boxes, bricks over the heap; returns where they lie."""
+def _strewn(rng: Rng, what: Pieces, image: Floats, height: Floats, rho: Floats, res: float) -> Floats:
+    """Draws pieces over a heap, thinner towards and beyond its edge; returns where they lie, 0 or 1."""
     size = image.shape[0]
-    mask = np.zeros((size, size), np.uint8)
-    area = float((rho < 1).sum()) * res * res
-    density = {"garbage": 13.0, "rubble": 22.0, "litter": 1.6, "gravel": 30.0}[kind]
-    colours = WASTE_RGB if kind in ("garbage", "litter") else RUBBLE_RGB
-    small = {"garbage": 0.42, "rubble": 0.22, "litter": 0.28, "gravel": 0.1}[kind]
-    for _ in range(int(min(area * density, 2500))):
-        where = rng.uniform(0, size, 2)
-        near = rho[int(where[1]), int(where[0])]
-        if near > (1.0 if rng.random() < 0.9 else 1.25):
+    mask = np.zeros((size, size), np.float32)
+    count = int(min(3000, float((rho < 1).sum()) * res * res * what.per_m2 * rng.uniform(0.8, 1.3)))
+    chosen = rng.choice(len(what.colours), min(what.variety, len(what.colours)), replace=False)
+    share = rng.dirichlet(np.full(len(chosen), 1.3))
+    dirt = float(rng.uniform(0.1, 0.4))
+    scale = what.long_m * float(rng.uniform(0.7, 1.4))
+    spots = np.argwhere(rho < 1.12)
+    for row, col in spots[rng.integers(0, len(spots), int(count * 1.25))]:
+        if rho[row, col] > 1.0 - abs(rng.normal(0, 0.16)):
+            if rng.random() < 0.7:
+                continue
+        elif rho[row, col] > 1.0:
             continue
-        long_m = small * float(rng.lognormal(0, 0.45))
-        wide_m = long_m * float(rng.uniform(0.25, 1.0)) if rng.random() < 0.7 else 0.08
-        piece = np.zeros((size, size), np.uint8) if size < 80 else None
-        colour = np.array(colours[int(rng.integers(len(colours)))], np.float32) + rng.normal(0, 10)
-        turn = float(rng.uniform(0, 180))
-        box = ((float(where[0]), float(where[1])), (long_m / res, wide_m / res), turn)
-        lift = float(rng.uniform(0.03, 0.55 * wide_m + 0.04))
-        reach = int(long_m / res) + 3
-        x0, y0 = max(0, int(where[0]) - reach), max(0, int(where[1]) - reach)
-        part = np.s_[y0 : int(where[1]) + reach, x0 : int(where[0]) + reach]
-        piece = np.zeros(mask[part].shape, np.uint8)
-        local = ((box[0][0] - x0, box[0][1] - y0), box[1], turn)
-        if rng.random() < 0.4 and wide_m > 0.15:
-            cv2.ellipse(piece, local, 255, -1)
-        else:
-            cv2.fillConvexPoly(piece, np.rint(cv2.boxPoints(local)).astype(np.int32), 255)
+        long_m = scale * float(rng.lognormal(0, 0.4))
+        wide_m = long_m * float(rng.uniform(*what.slender))
+        outline = _outline(rng, long_m / res, max(1.6, wide_m / res))
+        reach = int(np.abs(outline).max()) + 2
+        top, left = max(0, row - reach), max(0, col - reach)
+        part = np.s_[top : row + reach + 1, left : col + reach + 1]
+        piece: Bytes = np.zeros(mask[part].shape, np.uint8)
+        cv2.fillPoly(piece, [np.rint(outline + np.array([col - left, row - top])).astype(np.int32)], 255)
         hit = piece > 0
-        image[part][hit] = colour * float(rng.uniform(0.85, 1.1)) + image[part][hit] * 0.08 - 8
-        height[part][hit] = height[part][hit].mean() + lift if hit.any() else 0
+        if not hit.any():
+            continue
+        colour = np.array(what.colours[chosen[rng.choice(len(chosen), p=share)]], np.float32) + rng.normal(0, 12)
+        colour += dirt * (118 - colour)
+        image[part][hit] = colour * float(rng.uniform(0.72, 1.1)) + image[part][hit] * 0.06
+        height[part][hit] = float(height[part][hit].mean()) + float(rng.uniform(0.02, 0.5 * wide_m + 0.04))
         mask[part][hit] = 1
-    return mask.astype(np.float32)
+    return mask
+
+
+def _outline(rng: Rng, long_px: float, wide_px: float) -> Floats:
+    """A turned convex piece around (0, 0): a box, a stone or a bag, (n, 2) pixels."""
+    turn = rng.uniform(0, math.pi)
+    corners = int(rng.choice([4, 4, 5, 6, 9]))
+    if corners == 4:
+        angles = np.array([0.78, 2.36, 3.93, 5.5]) + rng.normal(0, 0.12, 4)
+        radius = np.full(4, 0.7)
+    else:
+        angles = np.sort(rng.uniform(0, 2 * math.pi, corners))
+        radius = rng.uniform(0.4, 0.55, corners)
+    x, y = radius * np.cos(angles) * long_px, radius * np.sin(angles) * wide_px
+    return np.stack([x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)], axis=1)

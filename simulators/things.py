@@ -132,7 +132,7 @@ class Car:
 
 @dataclass(frozen=True)
 class Heap:
-    """Something dumped or piled: garbage, rubble, spoil, sand or gravel; litter is flat and scattered."""
+    """Something dumped or piled: garbage, rubble, timber, spoil, sand or gravel; litter is flat and scattered."""
 
     x: float
     y: float

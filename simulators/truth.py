@@ -18,7 +18,14 @@ from simulators.things import Heap
 if TYPE_CHECKING:
     from simulators.town import TownDay
 
-PILES = {"spoil": "spoil", "sand": "spoil", "gravel": "spoil", "garbage": "waste_heap", "rubble": "construction_waste"}
+PILES = {
+    "spoil": "spoil",
+    "sand": "spoil",
+    "gravel": "spoil",
+    "garbage": "waste_heap",
+    "rubble": "construction_waste",
+    "timber": "waste_heap",
+}
 
 
 def ring(day: TownDay, polygon: Polygon) -> list[list[list[float]]]:
