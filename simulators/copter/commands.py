@@ -70,8 +70,11 @@ def _start_mission(vehicle: Vehicle, channel: Channel, c: Command) -> int:
     if c.p[0] or c.p[1]:
         return DENIED
     autopilot = vehicle.autopilot
-    if not autopilot.pilot.armed or not autopilot.set_mode(AUTO):
+    if not autopilot.set_mode(AUTO):
         return FAILED
+    if not autopilot.pilot.armed:
+        # As the real one does: the mode is chosen, and that AUTO cannot be armed in is said by arming.
+        return ACCEPTED
     return ACCEPTED if autopilot.sequence.launch(autopilot.pilot) else FAILED
 
 
