@@ -121,15 +121,7 @@ def _descend(state: State, know: Knowledge, ties: Ties, soft: float, most: int, 
 
 def triangulate(state: State, know: Knowledge, ties: Ties, ground_z: float, steps: int = 6) -> Floats:
     """Points (p, 3) of ties under given poses: on the ground plane first, then by Gauss-Newton, each on its own."""
-    lens = state.lens[know.lens_of[ties.frame]]
-    xy = (ties.uv - lens[:, 1:3]) / lens[:, :1]
-    r2 = (xy**2).sum(axis=1, keepdims=True)
-    for _ in range(3):
-        radius = r2 / (1.0 + r2 * (lens[:, 3:4] + r2 * lens[:, 4:5])) ** 2
-        r2_next = (xy**2).sum(axis=1, keepdims=True) / (1.0 + radius * (lens[:, 3:4] + radius * lens[:, 4:5])) ** 2
-        r2 = np.where(np.isfinite(r2_next), r2_next, r2)
-    plane = xy / (1.0 + r2 * (lens[:, 3:4] + r2 * lens[:, 4:5]))
-    rays = np.einsum("mji,mj->mi", state.R[ties.frame], np.column_stack([plane, np.ones(len(plane))]))
+    rays = np.einsum("mji,mj->mi", state.R[ties.frame], camera_rays(state.lens[know.lens_of[ties.frame]], ties.uv))
     centre = state.C[ties.frame]
     reach = (ground_z - centre[:, 2]) / np.minimum(rays[:, 2], -0.05)
     on_ground = centre + rays * reach[:, None]
@@ -141,6 +133,21 @@ def triangulate(state: State, know: Knowledge, ties: Ties, ground_z: float, step
     for _ in range(steps):
         current = replace(current, X=_point_step(current, know, ties))
     return current.X
+
+
+def camera_rays(lens: Floats, uv: Floats) -> Floats:
+    """(m, 3) rays (x, y, 1) of pixels (m, 2) through lenses (m, 7), the distortion undone by fixed-point iteration."""
+    f, cx, cy, k1, k2, p1, p2 = lens.T
+    xd, yd = (uv[:, 0] - cx) / f, (uv[:, 1] - cy) / f
+    x, y = xd, yd
+    for _ in range(5):
+        r2 = x * x + y * y
+        radial = np.maximum(0.2, 1.0 + r2 * (k1 + r2 * k2))
+        x, y = (
+            (xd - 2.0 * p1 * x * y - p2 * (r2 + 2.0 * x * x)) / radial,
+            (yd - p1 * (r2 + 2.0 * y * y) - 2.0 * p2 * x * y) / radial,
+        )
+    return np.column_stack([x, y, np.ones(len(x))])
 
 
 def _point_step(state: State, know: Knowledge, ties: Ties) -> Floats:

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 from imagery.tracks import Ties
 
 Floats = NDArray[np.float64]
-LENS_PARAMETERS = 5
+LENS_PARAMETERS = 7
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class State:
     Attributes:
         R: (n, 3, 3) world to camera.
         C: (n, 3) centres, metres from the block's origin.
-        lens: (l, 5) focal px, cx, cy, k1, k2.
+        lens: (l, 7) focal px, cx, cy, k1, k2, p1, p2.
         X: (p, 3) points, metres from the origin.
         bias: (f, 3) GPS minus truth of each flight.
     """
@@ -50,7 +50,7 @@ class Knowledge:
         gps_sigma: (n, 3).
         R: (n, 3, 3) attitude from the gimbal.
         R_sigma: (n, 3) radians about the camera's axes.
-        lens: (l, 5) and lens_sigma (l, 5).
+        lens: (l, 7) parameters as believed.
         lens_sigma: Of the lens.
         bias_sigma: (f, 3).
         X: (p, 3) where a point is known to be (ground control, baseline), and X_sigma (p, 3).
@@ -84,28 +84,31 @@ def residuals(state: State, know: Knowledge, ties: Ties) -> Floats:
 
 
 def project_points(points: Floats, lens: Floats) -> tuple[Floats, Floats, Floats]:
-    """Pixels (m, 2), their derivatives by the camera point (m, 2, 3) and by the lens (m, 2, 5)."""
+    """Pixels (m, 2), their derivatives by the camera point (m, 2, 3) and by the lens (m, 2, 7)."""
     z = np.where(np.abs(points[:, 2]) > 1e-3, points[:, 2], 1e-3)
     x, y = points[:, 0] / z, points[:, 1] / z
-    f, cx, cy, k1, k2 = lens.T
+    f, cx, cy, k1, k2, p1, p2 = lens.T
     r2 = x * x + y * y
     radial = 1.0 + r2 * (k1 + r2 * k2)
     slope = 2.0 * (k1 + 2.0 * k2 * r2)
-    uv = np.column_stack([f * radial * x + cx, f * radial * y + cy])
+    u = radial * x + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x)
+    v = radial * y + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y
     by_x = np.empty((len(x), 2, 2))
-    by_x[:, 0, 0] = f * (radial + slope * x * x)
-    by_x[:, 0, 1] = by_x[:, 1, 0] = f * slope * x * y
-    by_x[:, 1, 1] = f * (radial + slope * y * y)
+    by_x[:, 0, 0] = f * (radial + slope * x * x + 2.0 * p1 * y + 6.0 * p2 * x)
+    by_x[:, 0, 1] = by_x[:, 1, 0] = f * (slope * x * y + 2.0 * p1 * x + 2.0 * p2 * y)
+    by_x[:, 1, 1] = f * (radial + slope * y * y + 6.0 * p1 * y + 2.0 * p2 * x)
     by_point = np.empty((len(x), 2, 3))
     by_point[:, :, :2] = by_x / z[:, None, None]
     by_point[:, :, 2] = -(by_x[:, :, 0] * x[:, None] + by_x[:, :, 1] * y[:, None]) / z[:, None]
     by_lens = np.zeros((len(x), 2, LENS_PARAMETERS))
+    by_lens[:, 0, 0], by_lens[:, 1, 0] = u, v
+    by_lens[:, 0, 1] = by_lens[:, 1, 2] = 1.0
     for row, q in ((0, x), (1, y)):
-        by_lens[:, row, 0] = radial * q
-        by_lens[:, row, 1 + row] = 1.0
         by_lens[:, row, 3] = f * r2 * q
         by_lens[:, row, 4] = f * r2 * r2 * q
-    return uv, by_point, by_lens
+    by_lens[:, 0, 5] = by_lens[:, 1, 6] = 2.0 * f * x * y
+    by_lens[:, 0, 6], by_lens[:, 1, 5] = f * (r2 + 2.0 * x * x), f * (r2 + 2.0 * y * y)
+    return np.column_stack([f * u + cx, f * v + cy]), by_point, by_lens
 
 
 def rotation(vector: Floats) -> Floats:
@@ -227,7 +230,7 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
 
 
 def _linearised(state: State, know: Knowledge, ties: Ties, soft: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weighted derivatives by frame (m, 2, 6), point (m, 2, 3), lens (m, 2, 5), and residuals (m, 2)."""
+    """Weighted derivatives by frame (m, 2, 6), point (m, 2, 3), lens (m, 2, 7), and residuals (m, 2)."""
     points = camera_points(state, ties)
     uv, by_point, by_lens = project_points(points, state.lens[know.lens_of[ties.frame]])
     r = uv - ties.uv

@@ -52,7 +52,7 @@ def even_out(ties: Ties, lens_of: NDArray[np.int64], lenses: list[Lens], frames:
         lenses: Their sizes.
         frames: Number of frames.
     """
-    usable = ((ties.rgb > DARKEST) & (ties.rgb < LIGHTEST)).all(axis=1)
+    usable = np.asarray(((ties.rgb > DARKEST) & (ties.rgb < LIGHTEST)).all(axis=1), bool)
     seen = ties.where(usable)
     if not len(seen.point):
         return [Tone()] * frames, 0.0

@@ -187,10 +187,10 @@ def _warp(view: View, tone: Tone, surface: HeightGrid, grid: Grid, labels: Label
     weight *= inside
     bright = cv2.multiply(_fine(tone.lift(columns, rows, view.lens), size), weight)
     planes = [
-        cv2.multiply(plane, bright, scale=gain, dtype=cv2.CV_8U)
+        np.asarray(cv2.multiply(plane, bright, scale=gain, dtype=cv2.CV_8U), np.uint8)
         for plane, gain in zip(cv2.split(warped)[::-1], tone.gain, strict=True)
     ]
-    return _Piece(top, left, planes, cv2.convertScaleAbs(weight, alpha=255.0))
+    return _Piece(top, left, planes, np.asarray(cv2.convertScaleAbs(weight, alpha=255.0), np.uint8))
 
 
 def _source_map(

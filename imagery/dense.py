@@ -230,7 +230,7 @@ def _match(one: View, two: View, plane: _Plane, low_m: float, high_m: float) -> 
     pad = max(0, lowest + count)
     left_wide = cv2.copyMakeBorder(left, 0, 0, pad, 0, cv2.BORDER_REPLICATE)
     right_wide = cv2.copyMakeBorder(right, 0, 0, pad, 0, cv2.BORDER_REPLICATE)
-    matcher = cv2.StereoSGBM_create(
+    matcher = cv2.StereoSGBM.create(
         minDisparity=lowest,
         numDisparities=max(16, count),
         blockSize=BLOCK,
@@ -266,7 +266,7 @@ def _laid(view: View, plane: _Plane) -> tuple[NDArray[np.uint8], NDArray[np.bool
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return warped, seen
+    return np.asarray(warped, np.uint8), seen
 
 
 def _stretch(coarse: NDArray[np.float32], step: int, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -288,10 +288,10 @@ def _grey(view: View, cell_m: float) -> tuple[NDArray[np.uint8], tuple[float, fl
     long_side = max(view.lens.width_px, view.lens.height_px)
     target = max(200, int(long_side * share))
     image = decode(view.path.read_bytes(), target)
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     size = (round(view.lens.width_px * target / long_side), round(view.lens.height_px * target / long_side))
     if grey.shape[1] > size[0]:
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
     return grey, (grey.shape[1] / view.lens.width_px, grey.shape[0] / view.lens.height_px)
 
 

@@ -135,7 +135,7 @@ def find_features(
     image = decode(data, target)
     scale = target / max(image.shape[:2])
     if scale < 0.999:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     xy, descriptors = describe(image, count)
     height, width = image.shape[:2]
     small = cv2.blur(image, (5, 5))
@@ -148,7 +148,7 @@ def find_features(
 
 def describe(image: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Keypoints (n, 2) of a BGR image, spread over it, and their (n, 128) root-SIFT descriptors."""
-    gray = _stretched(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    gray = _stretched(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8))
     found, descriptors = _sift(count * 3 // 2).detectAndCompute(gray, None)
     if descriptors is None or len(found) == 0:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8)
@@ -163,7 +163,7 @@ def _sift(count: int) -> cv2.SIFT:
     """One detector a thread: the object is not safe to share."""
     if getattr(_local, "count", None) != count:
         _local.sift, _local.count = (
-            cv2.SIFT_create(nfeatures=count, contrastThreshold=0.015, enable_precise_upscale=True),
+            cv2.SIFT.create(nfeatures=count, contrastThreshold=0.015, enable_precise_upscale=True),
             count,
         )
     return _local.sift

@@ -134,7 +134,7 @@ def from_dense(dense: Dense, tie_ground: HeightGrid, crs: str, height_reference:
     ground = ground_beneath(dense.surface, tie_ground)
     z = np.where(np.isfinite(dense.surface.z), dense.surface.z, ground.z).astype(np.float32)
     # A lone cell that no neighbour supports is a mismatch: the median of nine removes it and keeps edges.
-    z = cv2.medianBlur(z, 3)
+    z = np.asarray(cv2.medianBlur(z, 3), np.float32)
     grid = HeightGrid(dense.surface.left, dense.surface.top, dense.surface.cell_m, z)
     return Surface(crs, grid, dense.sigma_m, ground, True, height_reference)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,7 +192,7 @@ def _differences(count: int, pairs: NDArray[np.int64], value: Floats, weight: Fl
     return np.asarray(_factor(normal).solve(weighted.T @ value + weak * pull))
 
 
-def _factor(normal: coo_matrix) -> object:
+def _factor(normal: coo_matrix) -> Any:
     return splu(normal, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0)
 
 
@@ -206,7 +207,10 @@ def _place(
     """Scale and turn of every component and all places, by complex least squares on ties, GPS, heights, headings."""
     count, parts = len(priors), int(component.max()) + 1
     typical = _typical_height(priors)
-    entry_row, entry_column, entry_value, right = [], [], [], []
+    entry_row: list[int] = []
+    entry_column: list[int] = []
+    entry_value: list[complex] = []
+    right: list[complex] = []
 
     def row(columns: Sequence[int], values: Sequence[complex], target: complex) -> None:
         entry_row.extend([len(right)] * len(columns))
@@ -244,11 +248,11 @@ def _scale_rows(
     gps = any(np.isfinite(prior.xy_m[0]) for prior in priors)
     for part in range(parts):
         own = np.flatnonzero(component == part)
-        heights = np.array([priors[n].height_m for n in own])
+        heights = np.array([priors[int(n)].height_m for n in own])
         told = np.isfinite(heights)
         size = float(np.median(np.abs(turn[own])))
         scale = float(np.median(heights[told] / np.abs(turn[own][told]))) if told.any() else typical / size
-        headings = np.array([priors[n].heading_rad for n in own])
+        headings = np.array([priors[int(n)].heading_rad for n in own])
         known = np.isfinite(headings)
         # A compass error is common to a flight, so many frames know no more than one.
         mean = (

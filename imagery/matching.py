@@ -117,7 +117,7 @@ def verified(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.bool_
         return np.zeros(len(a), bool)
     span = float(np.ptp(b, axis=0).max())
     homography, mask = cv2.findHomography(a, b, cv2.USAC_MAGSAC, PLANE_SHARE * span, maxIters=3000, confidence=0.999)
-    if homography is None or mask is None or not _believable(homography, a.mean(axis=0)):
+    if homography is None or mask is None or not _believable(np.asarray(homography, float), a.mean(axis=0)):
         return np.zeros(len(a), bool)
     return mask.ravel().astype(bool)
 

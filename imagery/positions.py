@@ -84,8 +84,8 @@ def _apply_captures(photos: list[Photo], log: Path) -> list[Photo]:
     sortie = log.name.removesuffix("captures.csv").strip(".")
     result = []
     for photo in photos:
-        capture = _capture_of(photo, by_name.get(Path(photo.file).name, []), sortie)
-        result.append(photo if capture is None else _with_capture(photo, capture))
+        own = _capture_of(photo, by_name.get(Path(photo.file).name, []), sortie)
+        result.append(photo if own is None else _with_capture(photo, own))
     return result
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from imagery.bundle import Knowledge, State
 from imagery.layout import Layout, Prior, look
 from imagery.photo import Photo
+from imagery.poses import Lens
 from imagery.projection import LocalFrame, unknown_frame, utm_frame
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,9 @@ COMPASS_SIGMA_RAD = np.radians(8.0)
 UNSTEADY_SIGMA_RAD = np.radians(12.0)
 # Lens: principal point as a share of the width; radial terms of uncorrected compact lenses reach 0.3.
 CENTRE_SHARE = 0.01
-RADIAL_SIGMA = (0.15, 0.15)
+DISTORTION_SIGMA = (0.15, 0.15, 0.003, 0.003)
+# The lens of an earlier day by the same camera: focus and temperature change it by about this.
+KNOWN_LENS_SIGMA = (0.002, 0.001, 0.001, 0.004, 0.004, 0.0004, 0.0004)
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Setting:
         flight_of: (n,) flight numbers.
         flights: Number of flights.
         lens_of: (n,) lens numbers.
-        lens: (l, 5) focal px, cx, cy, k1, k2 as guessed.
-        lens_sigma: (l, 5).
+        lens: (l, 7) focal px, cx, cy, k1, k2, p1, p2 as guessed.
+        lens_sigma: (l, 7).
         lens_keys: Name of each lens.
         gps: (n, 3) metres from the origin, NaN where unknown.
         gps_sigma: (n, 3).
@@ -120,7 +123,7 @@ def flights_of(photos: Sequence[Photo]) -> tuple[NDArray[np.int64], int]:
     flight = -1
     for members in groups.values():
         flight += 1
-        timed = sorted(members, key=lambda n: (photos[n].time_utc is None, photos[n].time_utc or 0, n))  # type: ignore[return-value]
+        timed = sorted(members, key=lambda n: (photos[n].time_utc is None, photos[n].time_utc or 0, n))
         previous = None
         for number in timed:
             now = photos[number].time_utc
@@ -136,14 +139,14 @@ def _heights(photos: Sequence[Photo], flight_of: NDArray[np.int64], flights: int
     z, sigma = np.full(len(photos), np.nan), np.full(len(photos), np.inf)
     for flight in range(flights):
         own = np.flatnonzero(flight_of == flight)
-        alt = np.array([_or_nan(photos[n].alt_amsl_m) for n in own])
-        relative = np.array([_or_nan(photos[n].height_rel_m) for n in own])
+        alt = np.array([_or_nan(photos[n].alt_amsl_m) for n in own.tolist()])
+        relative = np.array([_or_nan(photos[n].height_rel_m) for n in own.tolist()])
         if np.isfinite(relative).all():
             level = np.nanmedian(alt - relative) if np.isfinite(alt).any() else 0.0
             z[own], sigma[own] = relative + level, BAROMETER_SIGMA_M
         elif np.isfinite(alt).any():
             z[own], sigma[own] = alt, np.where(np.isfinite(alt), GPS_SIGMA_Z_M, np.inf)
-        for n in own:
+        for n in own.tolist():
             if photos[n].fix == "rtk" and photos[n].alt_amsl_m is not None:
                 z[n], sigma[n] = float(photos[n].alt_amsl_m or 0.0), _sigma(photos[n].std_v_m, "rtk", 1.0)
     return z, sigma
@@ -166,12 +169,27 @@ def _lenses(photos: Sequence[Photo]) -> tuple[NDArray[np.int64], Floats, Floats,
         if key not in keys:
             keys[key] = len(keys)
             width = max(photo.width_px, photo.height_px)
-            lens.append([photo.focal_px, (photo.width_px - 1) / 2, (photo.height_px - 1) / 2, 0.0, 0.0])
+            lens.append([photo.focal_px, (photo.width_px - 1) / 2, (photo.height_px - 1) / 2, 0.0, 0.0, 0.0, 0.0])
             sigma.append(
-                [photo.focal_sigma * photo.focal_px, CENTRE_SHARE * width, CENTRE_SHARE * width, *RADIAL_SIGMA]
+                [photo.focal_sigma * photo.focal_px, CENTRE_SHARE * width, CENTRE_SHARE * width, *DISTORTION_SIGMA]
             )
         of[number] = keys[key]
     return of, np.array(lens), np.array(sigma), tuple(keys)
+
+
+def remember_lenses(setting: Setting, know: Knowledge, earlier: Mapping[str, Lens]) -> Knowledge:
+    """Lenses as an earlier block of the same cameras found them.
+
+    A level block over level ground hardly tells focal length from height (4 % apart over two simulated days of one
+    camera), and heights of buildings scale with it: what matters between days is that both use one lens.
+    """
+    lens, sigma = know.lens.copy(), know.lens_sigma.copy()
+    for number, key in enumerate(setting.lens_keys):
+        if key in earlier:
+            old = earlier[key]
+            lens[number] = (old.fx, old.cx, old.cy, old.k1, old.k2, old.p1, old.p2)
+            sigma[number] = np.array(KNOWN_LENS_SIGMA) * (old.fx, old.fx, old.fx, 1.0, 1.0, 1.0, 1.0)
+    return replace(know, lens=lens, lens_sigma=sigma)
 
 
 def layout_priors(photos: Sequence[Photo], setting: Setting) -> list[Prior]:

@@ -39,7 +39,7 @@ class View:
         uv = project(self.lens, self.pose, points)
         return uv[:, 0].reshape(np.shape(x)), uv[:, 1].reshape(np.shape(x))
 
-    def sees(self, u: Floats, v: Floats, margin_px: float = 0.0) -> NDArray[np.bool_]:
+    def sees(self, u: NDArray, v: NDArray, margin_px: float = 0.0) -> NDArray[np.bool_]:
         """Whether pixels lie within the image, `margin_px` away from its edge."""
         with np.errstate(invalid="ignore"):
             return np.asarray(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from imagery.layout import lay_out
 from imagery.matching import PairMatch, match_pairs
 from imagery.neighbours import pairs_by_position, pairs_without_position
 from imagery.poses import FramePose, Lens, Placed, Poses
-from imagery.priors import Setting, first_state, layout_priors, set_up
+from imagery.priors import Setting, first_state, layout_priors, remember_lenses, set_up
 from imagery.tracks import Ties, build_ties, thin, withhold
 
 Floats = NDArray[np.float64]
@@ -103,15 +103,20 @@ def solve(
     return Solution(setting, state, adjusted.know, adjusted.ties, held, rms, placed, tuple(matches), level)
 
 
-def solve_again(solution: Solution, index: Index, known: Sequence[KnownPoints]) -> Solution:
+def solve_again(
+    solution: Solution, index: Index, known: Sequence[KnownPoints], lenses: Mapping[str, Lens] | None = None
+) -> Solution:
     """Adjusts once more with known points; GPS may then be off by what it likes, as a whole flight.
 
     Args:
         solution: The block as it stands.
         index: Its frames.
         known: Ground control, a baseline's features.
+        lenses: Lenses as an earlier day found them, by key.
     """
     state, know, ties = solution.state, solution.know, solution.ties
+    if lenses:
+        know = remember_lenses(solution.setting, know, lenses)
     for points in known:
         state, know, ties = join(state, know, ties, points)
     loose = np.maximum(know.bias_sigma, FREE_BIAS_M)
@@ -176,9 +181,11 @@ def to_poses(solution: Solution, index: Index) -> Poses:
     setting, state = solution.setting, solution.state
     lenses = {}
     for number, key in enumerate(setting.lens_keys):
-        f, cx, cy, k1, k2 = (float(value) for value in state.lens[number])
+        f, cx, cy, k1, k2, p1, p2 = (float(value) for value in state.lens[number])
         photo = index.photos[int(np.flatnonzero(setting.lens_of == number)[0])]
-        lenses[key] = Lens(fx=f, fy=f, cx=cx, cy=cy, k1=k1, k2=k2, width_px=photo.width_px, height_px=photo.height_px)
+        lenses[key] = Lens(
+            fx=f, fy=f, cx=cx, cy=cy, k1=k1, k2=k2, p1=p1, p2=p2, width_px=photo.width_px, height_px=photo.height_px
+        )
     frames = []
     for number, photo in enumerate(index.photos):
         centre = state.C[number] + setting.origin
@@ -190,7 +197,7 @@ def to_poses(solution: Solution, index: Index) -> Poses:
                 sortie_id=photo.sortie_id,
                 time_utc=photo.time_utc,
                 lens=setting.lens_keys[int(setting.lens_of[number])],
-                R=tuple(tuple(float(value) for value in row) for row in r),  # type: ignore[arg-type]
+                R=tuple(tuple(float(value) for value in row) for row in r),
                 C=(float(centre[0]), float(centre[1]), float(centre[2])),
                 sigma_m=_sigma_m(solution, number),
                 placed=solution.placed[number],

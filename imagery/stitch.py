@@ -29,7 +29,7 @@ from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet, write_text
 from imagery.heights import Surface, coarse, from_dense, write_surface
 from imagery.index import Index, read_index
-from imagery.poses import Poses
+from imagery.poses import Poses, read_poses
 from imagery.report import CameraPlace, MosaicReport
 from imagery.scene import View, ground_points, native_gsd_m, union_bounds, views
 from imagery.seams import grid_over, label
@@ -135,7 +135,9 @@ def _onto(
     around = (west - SEARCH_M, south - SEARCH_M, east + SEARCH_M, north + SEARCH_M)
     earlier = read_baseline(path, poses.crs, gsd_m * reduced, around)
     ties = tie_to_baseline(solution, index, store, earlier, ground)
-    moved = solve_again(solution, index, [ties.fit])
+    beside = path.with_name("poses.json")
+    lenses = read_poses(beside).lenses if beside.is_file() else {}
+    moved = solve_again(solution, index, [ties.fit], lenses)
     ground = _ground(moved, to_poses(moved, index), frames_dir)
     return moved, judge_registration(solution, moved, ties, ground, index, gsd_m)
 
