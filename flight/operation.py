@@ -7,16 +7,20 @@ import inspect
 import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
+from shapely.geometry.base import BaseGeometry
 
+from flight.airspace import Airspace
+from flight.capturelog import read_captures
 from flight.errors import FlightError, LinkError
-from flight.events import FlightEvent, FlightResult, SortieEvent, SortieResult
+from flight.events import FlightEvent, FlightResult, Phase, SortieEvent, SortieResult
 from flight.orders import Orders, read_orders
 from flight.preflight import Override, Policy, home_offset_m
+from flight.resume import resumed
 from flight.signing import SigningKey
 from flight.sortie import Files, SortieFlight
 from flight.station import Station
@@ -25,6 +29,8 @@ from missions.aircraft import load_profile
 from missions.errors import MissionsError
 from missions.plan import Sortie, read_plan
 
+# A sortie is cut to one battery; three in all mean that something else is wrong.
+_MOST_BATTERIES = 3
 # A simulated vehicle that the conductor moved, or a receiver that just woke up, tells its place within this time.
 _PLACE_WAIT_S = 60.0
 
@@ -60,6 +66,17 @@ async def swap_simulated(swap: BatterySwap) -> None:
     await swap.vehicle.until(lambda: _remaining(swap.vehicle) > 0.95, 5.0)
 
 
+def _sum(first: SortieResult, then: SortieResult) -> SortieResult:
+    """Two batteries' flights of one sortie as one; the second's end counts, and its captures hold the first's."""
+    return replace(
+        then,
+        tlog=first.tlog,
+        photos_missing=first.photos_missing + then.photos_missing,
+        duration_s=first.duration_s + then.duration_s,
+        energy_wh=first.energy_wh + then.energy_wh,
+    )
+
+
 def _remaining(vehicle: Vehicle) -> float:
     battery = vehicle.state.battery
     return battery.remaining if battery else math.nan
@@ -82,6 +99,7 @@ class Operation:
         speedup: float,
         key: SigningKey | None,
         overrides: Sequence[Override],
+        obstacles: Sequence[tuple[BaseGeometry, float]],
     ) -> None:
         self.plan = read_plan(plan_dir)
         self.orders = [read_orders(self._folder(plan_dir), sortie) for sortie in self.plan.sorties]
@@ -96,22 +114,27 @@ class Operation:
         self.key = key
         self.overrides = overrides
         self.results: dict[str, SortieResult] = {}
-        self.flights: dict[int, SortieFlight] = {}
+        self.airspace = Airspace()
+        self.obstacles = tuple(obstacles)
         self._on_event = on_event
         self._on_sortie = on_sortie
         self._swap_battery = swap_battery
         self._before_done: set[str] = set()
-        self.policy = Policy(battery_wh=self._battery_wh(), max_home_offset_m=max_home_offset_m)
+        self.policy = self._policy(max_home_offset_m)
 
     @staticmethod
     def _folder(plan_dir: Path) -> Path:
         return plan_dir if plan_dir.is_dir() else plan_dir.parent
 
-    def _battery_wh(self) -> float:
+    def _policy(self, max_home_offset_m: float) -> Policy:
         try:
-            return load_profile(self.plan.aircraft).battery_wh
+            profile = load_profile(self.plan.aircraft)
         except MissionsError:
-            return math.nan
+            return Policy(max_home_offset_m=max_home_offset_m)
+        return Policy(
+            battery_wh=profile.battery_wh, max_home_offset_m=max_home_offset_m, cruise_mps=profile.cruise_mps,
+            max_airspeed_mps=profile.max_airspeed_mps,
+        )  # fmt: skip
 
     def emit(self, event: FlightEvent) -> None:
         """Tells whoever listens."""
@@ -197,19 +220,55 @@ class Operation:
             if stopped:
                 self._refuse(orders, vehicle, url, stopped)
                 continue
-            short = orders.sortie.short_id
-            files = Files(
-                self.out_dir / f"{short}.tlog", self.out_dir / f"{short}.captures.csv",
-                self.out_dir / f"{short}.commands.jsonl",
-            )  # fmt: skip
-            flight = SortieFlight(
-                vehicle, orders, files, url, self.operator, self.policy, self.emit, overrides=self.overrides
-            )
-            self.flights[vehicle.system_id] = flight
-            result = await flight.fly()
+            result = await self._fly_sortie(vehicle, url, orders)
             self.results[orders.sortie.id] = result
             if result.state != "landed" and (vehicle.state.armed or vehicle.state.age_s(vehicle.state.heartbeat) > 5):
-                stopped = f"{vehicle.name} was lost in {short}: {result.why}"
+                stopped = f"{vehicle.name} was lost in {orders.sortie.short_id}: {result.why}"
+
+    async def _fly_sortie(self, vehicle: Vehicle, url: str, orders: Orders) -> SortieResult:
+        """One sortie, on as many batteries as it takes."""
+        total: SortieResult | None = None
+        for battery in range(1, _MOST_BATTERIES + 1):
+            flight = self._flight(vehicle, url, orders, battery)
+            if total is not None and total.captures is not None:
+                flight.earlier = read_captures(total.captures)
+            self.airspace.add(flight)
+            try:
+                result = await flight.fly()
+            finally:
+                self.airspace.remove(flight)
+            total = result if total is None else _sum(total, result)
+            left = flight.helm.left
+            if result.state == "landed" or left is None or not self._worth_resuming(flight):
+                break
+            if await self._change_battery(vehicle, url, orders.sortie):
+                break
+            orders = resumed(orders, left)
+        assert total is not None
+        phase: Phase = "landed" if total.state == "landed" else "failed"
+        self.emit(SortieEvent(phase, orders.sortie, vehicle.system_id, url, total.why, total.tlog, total.captures))
+        return total
+
+    def _flight(self, vehicle: Vehicle, url: str, orders: Orders, battery: int) -> SortieFlight:
+        short = orders.sortie.short_id
+        part = short if battery == 1 else f"{short}.{battery}"
+        files = Files(
+            self.out_dir / f"{part}.tlog",
+            self.out_dir / f"{short}.captures.csv",
+            self.out_dir / f"{short}.commands.jsonl",
+        )
+        flight = SortieFlight(
+            vehicle, orders, files, url, self.operator, self.policy, self.emit, overrides=self.overrides,
+            others=lambda: self.airspace.others(flight), clear=lambda: self.airspace.clear(flight),
+            obstacles=self.obstacles,
+        )  # fmt: skip
+        return flight
+
+    def _worth_resuming(self, flight: SortieFlight) -> bool:
+        """Down in one piece for want of energy, and somebody can change the battery."""
+        down = not flight.vehicle.state.armed and flight.vehicle.state.age_s(flight.vehicle.state.heartbeat) < 5
+        ended = flight.helm.ended.lower()
+        return down and self._swap_battery is not None and ("energy" in ended or "battery" in ended)
 
     def _refuse(self, orders: Orders, vehicle: Vehicle, url: str, why: str) -> None:
         self.results[orders.sortie.id] = SortieResult(orders.sortie.id, "refused", why, vehicle.system_id)
@@ -255,6 +314,7 @@ def fly_plan(
     speedup: float = 1.0,
     key: SigningKey | None = None,
     overrides: Sequence[Override] = (),
+    obstacles: Sequence[tuple[BaseGeometry, float]] = (),
 ) -> FlightResult:
     """Flies a plan's sorties with the vehicles at `urls`; blocks until all have landed or are lost.
 
@@ -271,6 +331,7 @@ def fly_plan(
         speedup: The simulated clock's; 1 for anything real.
         key: Signs and checks signatures on all links.
         overrides: Named persons' decisions to fly with failed checks.
+        obstacles: What the guard keeps clear of: (lon, lat geometry, top in metres above the ground at home).
 
     Returns:
         All sorties in plan order, also the failed ones.
@@ -281,6 +342,6 @@ def fly_plan(
     """
     operation = Operation(
         plan_dir, urls, out_dir, operator=operator, on_event=on_event, on_sortie=on_sortie, swap_battery=swap_battery,
-        max_home_offset_m=max_home_offset_m, speedup=speedup, key=key, overrides=overrides,
+        max_home_offset_m=max_home_offset_m, speedup=speedup, key=key, overrides=overrides, obstacles=obstacles,
     )  # fmt: skip
     return asyncio.run(operation.run())

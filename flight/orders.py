@@ -15,14 +15,21 @@ from missions.export.qgc import PlanFile, read_plan_file
 from missions.plan import Sortie
 
 _GEOD = Geod(ellps="WGS84")
-# Above the highest mission item: the barometer's drift and the overshoot of a climb stay inside the fence's ceiling.
-_CEILING_MARGIN_M = 10.0
+# Above the highest mission item: room for one aircraft to let another pass below it, and for the barometer's drift.
+_CEILING_MARGIN_M = 15.0
 _TAKEOFF = mavlink.MAV_CMD_NAV_TAKEOFF
 
 
 def distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Metres on the ellipsoid between two (lon, lat)."""
     return float(_GEOD.inv(a[0], a[1], b[0], b[1])[2])
+
+
+def moved(lon: float, lat: float, east_m: float, north_m: float) -> tuple[float, float]:
+    """The (lon, lat) that lies so far east and north on the ellipsoid."""
+    azimuth_deg = math.degrees(math.atan2(east_m, north_m))
+    there_lon, there_lat, _ = _GEOD.fwd(lon, lat, azimuth_deg, math.hypot(east_m, north_m))
+    return float(there_lon), float(there_lat)
 
 
 @dataclass(frozen=True)

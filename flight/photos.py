@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flight.capturelog import COLUMNS, Capture, Fix, format_captures, write_captures
+from flight.capturelog import Capture, Fix, format_captures, write_captures
 from flight.state import Gps
 from flight.vehicle import Vehicle
 from flight.wire import Packet
@@ -55,21 +55,24 @@ def _fix_of(gps: Gps | None) -> Fix:
 class PhotoLog:
     """Collects one sortie's captures from a vehicle and appends them to a file as they come."""
 
-    def __init__(self, vehicle: Vehicle, path: Path, sortie_id: str, base_index: int | None) -> None:
+    def __init__(
+        self, vehicle: Vehicle, path: Path, sortie_id: str, base_index: int | None, earlier: Sequence[Capture] = ()
+    ) -> None:
         self._vehicle = vehicle
         self._path = path
         self._sortie_id = sortie_id
         self._base = base_index
+        self._earlier = tuple(earlier)  # of the same sortie on an earlier battery
         self._by_index: dict[int, Capture] = {}
         self._pending: list[Capture] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        path.write_text(format_captures(self._earlier), encoding="utf-8")
         vehicle.listeners.append(self._packet)
 
     @property
     def count(self) -> int:
         """Photographs known so far."""
-        return len(self._by_index)
+        return len(self._earlier) + len(self._by_index)
 
     def _packet(self, packet: Packet, now_s: float) -> None:
         if packet.msg_id == _CAPTURED:
@@ -105,7 +108,8 @@ class PhotoLog:
         roll, pitch, yaw = camera_angles_deg(f.q)
         return Capture(
             time_utc=self._time(f.time_utc), index=f.image_index, file=PurePosixPath(urlsplit(f.file_url).path).name,
-            lon=round(f.lon * 1e-7, 7), lat=round(f.lat * 1e-7, 7), alt_amsl_m=f.alt * 1e-3, height_rel_m=f.relative_alt * 1e-3,
+            lon=round(f.lon * 1e-7, 7), lat=round(f.lat * 1e-7, 7), alt_amsl_m=f.alt / 1e3,
+            height_rel_m=f.relative_alt / 1e3,
             camera_roll_deg=round(roll, 3), camera_pitch_deg=round(pitch, 3), camera_yaw_deg=round(yaw, 3),
             **self._common(),
         )  # fmt: skip
@@ -147,7 +151,7 @@ class PhotoLog:
     def close(self) -> list[Capture]:
         """Stops listening and writes the whole log in order, at once."""
         self._vehicle.listeners.remove(self._packet)
-        captures = [self._by_index[index] for index in sorted(self._by_index)]
+        captures = [*self._earlier, *(self._by_index[index] for index in sorted(self._by_index))]
         write_captures(self._path, captures)
         return captures
 

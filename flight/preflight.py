@@ -54,11 +54,15 @@ class Policy:
         battery_wh: Energy of the aircraft's full battery; NaN where unknown (then only the share is looked at).
         max_home_offset_m: How far the vehicle may stand from the sortie's home.
         max_wind_mps: Wind above which no sortie starts; NaN for no limit.
+        cruise_mps: Speed of the way home.
+        max_airspeed_mps: What it can hold against the wind.
     """
 
     battery_wh: float = math.nan
     max_home_offset_m: float = 30.0
     max_wind_mps: float = math.nan
+    cruise_mps: float = 10.0
+    max_airspeed_mps: float = 15.0
 
 
 def check_link(vehicle: Vehicle) -> Check:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
+from shapely.geometry.base import BaseGeometry
 
+from flight.capturelog import Capture
 from flight.errors import CommandError, FlightError, PreflightError
 from flight.events import (
     CheckEvent,
@@ -23,6 +25,7 @@ from flight.events import (
     TextEvent,
     TransferEvent,
 )
+from flight.helm import Helm
 from flight.orders import Orders, distance_m
 from flight.params import write_param
 from flight.photos import PhotoLog, image_count
@@ -30,6 +33,8 @@ from flight.preflight import Override, Policy, blocking, wait_until_ready
 from flight.record import FLUSH_EVERY_S, Recorder
 from flight.transfer import upload_verified
 from flight.vehicle import Vehicle
+from flight.view import Other
+from flight.watch import Watch
 
 # A cold ArduCopter needs ~40 s until its EKF has a position; a cold receiver minutes.
 _READY_WAIT_S = 180.0
@@ -37,6 +42,7 @@ _READY_WAIT_S = 180.0
 _LAUNCH_FOR_S = 90.0
 _LAUNCH_EVERY_S = 3.0
 _AIRBORNE_M = 1.5
+_ROOM_WAIT_S = 900.0
 _CLIMB_TO_M = 10.0
 # The plan's time is a prediction: past this it is stuck, and comes home.
 _LATE_FACTOR, _LATE_EXTRA_S = 2.0, 240.0
@@ -46,8 +52,6 @@ _LINK_LATE_S = 5.0
 _LINK_GIVE_UP_S = 120.0
 _LOOK_EVERY_S = 0.2
 _PROGRESS_EVERY_S = 1.0
-# Modes a mission or the autopilot itself brings about; any other is a person's.
-_OWN_MODES = frozenset({"AUTO", "RTL", "LAND", "GUIDED", "SMART_RTL", "AUTO_RTL", ""})
 
 
 @dataclass
@@ -57,21 +61,6 @@ class Files:
     tlog: Path
     captures: Path
     commands: Path
-
-
-@dataclass
-class Mood:
-    """What a flight is told from outside while it runs: by the fleet commands and the guard.
-
-    Attributes:
-        wanted: "mission", "hold", "return", "land" or "goto": what the vehicle should be doing.
-        why: Reason, for the record and the result.
-    """
-
-    wanted: str = "mission"
-    why: str = ""
-    guard: str = ""
-    ended_early: bool = False
 
 
 @dataclass
@@ -86,8 +75,10 @@ class SortieFlight:
     policy: Policy
     emit: Callable[[FlightEvent], None]
     overrides: Sequence[Override] = ()
-    first_item: int = 0
-    mood: Mood = field(default_factory=Mood)
+    others: Callable[[], Iterable[Other]] = tuple
+    clear: Callable[[], bool] = lambda: True
+    obstacles: Sequence[tuple[BaseGeometry, float]] = ()
+    earlier: Sequence[Capture] = ()
     airborne: bool = False
     reached_item: int = 0
     lift_off_s: float = math.nan
@@ -95,6 +86,10 @@ class SortieFlight:
     photos: PhotoLog | None = None
     _texts_seen_s: float = -math.inf
     _link_said: bool = False
+
+    def __post_init__(self) -> None:
+        self.helm = Helm(self.vehicle, self.orders, self._text)
+        self.watch = Watch(self.vehicle, self.orders, self.policy, self.helm, self.others, self.obstacles)
 
     @property
     def sortie_id(self) -> str:
@@ -111,7 +106,11 @@ class SortieFlight:
         try:
             await self._prepare()
             await self._launch()
-            await self._follow()
+            watching = asyncio.create_task(self.watch.run())
+            try:
+                await self._follow()
+            finally:
+                watching.cancel()
             why = self._shortfall()
         except FlightError as error:
             why = str(error)
@@ -125,14 +124,7 @@ class SortieFlight:
                 captures = []
             flusher.cancel()
             recorder.close()
-        result = self._result(why, len(captures), missing, wh_before)
-        self.emit(
-            SortieEvent(
-                "landed" if result.state == "landed" else "failed", self.orders.sortie, self.vehicle.system_id,
-                self.url, why, self.files.tlog, self.files.captures if self.photos is not None else None,
-            )
-        )  # fmt: skip
-        return result
+        return self._result(why, len(captures), missing, wh_before)
 
     def _result(self, why: str, photos: int, missing: int, wh_before: float) -> SortieResult:
         at = self.vehicle.state.position
@@ -201,7 +193,9 @@ class SortieFlight:
     async def _launch(self) -> None:
         """GUIDED, arm and take-off together until it climbs, then AUTO."""
         vehicle, state = self.vehicle, self.vehicle.state
-        self.photos = PhotoLog(vehicle, self.files.captures, self.sortie_id, await image_count(vehicle))
+        await self._wait_for_room()
+        base = await image_count(vehicle)
+        self.photos = PhotoLog(vehicle, self.files.captures, self.sortie_id, base, self.earlier)
         state.mission = None
         state.reached.clear()  # numbers of an earlier sortie's mission
         height_m = min(self.orders.takeoff_height_m, _CLIMB_TO_M)
@@ -217,6 +211,11 @@ class SortieFlight:
         self._phase("flying")
         await vehicle.until(lambda: self._height_m() > height_m - 1.0, 30.0)
         await self._begin_mission()
+
+    async def _wait_for_room(self) -> None:
+        """Launches are staggered: nobody takes off under, or beside, one of ours that is low."""
+        if not await self.vehicle.until(self.clear, _ROOM_WAIT_S, every_s=0.5):
+            raise PreflightError(f"{self.vehicle.name}: the air above is not clear after {_ROOM_WAIT_S:.0f} s")
 
     def _height_m(self) -> float:
         at = self.vehicle.state.position
@@ -242,17 +241,13 @@ class SortieFlight:
 
     async def _begin_mission(self) -> None:
         vehicle = self.vehicle
-        if self.first_item > 1:
-            await vehicle.command(
-                mavlink.MAV_CMD_DO_SET_MISSION_CURRENT, self.first_item, what="resume item", reason="resume"
-            )
         for _ in range(5):
             outcome = await vehicle.set_mode("AUTO", reason="begin the mission")
             if outcome.ok:
+                self.helm.begin()
                 return
             await vehicle.sleep(1.0)
-        await vehicle.set_mode("RTL", reason="AUTO refused", by="yunxun")
-        self.mood.why = f"AUTO was refused: {outcome.result} {outcome.said}".rstrip()
+        await self.helm.send_home("yunxun", f"AUTO was refused: {outcome.result} {outcome.said}".rstrip())
 
     # -- in the air --------------------------------------------------------------------------------------------
 
@@ -277,8 +272,8 @@ class SortieFlight:
                 self._tell(begun_s)
             if math.isnan(returning_s) and state.boot_s - begun_s > limit_s:
                 returning_s = state.boot_s
-                self.mood.why = f"not home after {limit_s:.0f} s, planned {self.orders.sortie.duration_s:.0f} s"
-                await vehicle.set_mode("RTL", reason=self.mood.why, by="guard")
+                late = f"not home after {limit_s:.0f} s, planned {self.orders.sortie.duration_s:.0f} s"
+                await self.helm.send_home("guard", late)
             if state.boot_s - returning_s > _RETURN_FOR_S:
                 raise FlightError(f"{vehicle.name} was called home and is not down after {_RETURN_FOR_S:.0f} s")
         self.landed_s = state.boot_s
@@ -286,6 +281,7 @@ class SortieFlight:
 
     def _look(self) -> None:
         state = self.vehicle.state
+        self.helm.look()
         if state.mission is not None and state.mode == "AUTO":
             self.reached_item = max(self.reached_item, state.mission.seq)
         late = time.monotonic() - state.last_packet_s > _LINK_LATE_S
@@ -307,18 +303,20 @@ class SortieFlight:
         if at is None:
             return
         battery = state.battery.remaining if state.battery else math.nan
+        decision = self.watch.decision
+        guard = f"{decision.action.name.lower()}: {decision.rule}" if decision.action else ""
         self.emit(
             ProgressEvent(
                 self.sortie_id, self.vehicle.system_id, state.mode, self.reached_item, self.orders.last_item, at.lon,
                 at.lat, at.height_rel_m, at.speed_mps, battery, self.photos.count if self.photos else 0,
-                state.boot_s - begun_s, time.monotonic() - state.last_packet_s, self.mood.guard,
+                state.boot_s - begun_s, time.monotonic() - state.last_packet_s, guard,
             )
         )  # fmt: skip
 
     def _shortfall(self) -> str:
         """Why a landed sortie is not done, "" where it is."""
-        if self.mood.why:
-            return self.mood.why
+        if self.helm.ended:
+            return self.helm.ended
         # The last item is the way home; getting to it means that everything before was flown.
         if self.reached_item >= self.orders.last_item or self.orders.last_item in self.vehicle.state.reached:
             return ""

@@ -137,7 +137,7 @@ def test_one_udp_port_serves_many_vehicles_and_a_taken_port_is_told(monkeypatch)
             assert all(outcome.ok for outcome in outcomes)
             # Each command went to its own vehicle and to no other.
             assert {peer.system: peer.commands for _, peer in sockets} == {n: [500 + n] for n in (1, 2, 3)}
-            with pytest.raises(LinkError, match="cannot listen on udpin.*in use"):
+            with pytest.raises(LinkError, match=r"cannot listen on udpin.*in use"):
                 await station.connect(f"udpin:127.0.0.1:{port}", open_s=0.2)
             for radio, _ in sockets:
                 asyncio.get_running_loop().remove_reader(radio)
