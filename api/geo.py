@@ -151,6 +151,14 @@ def lock_places(session: Session, wanted: Iterable[tuple[str, Box]]) -> None:
         for first, last in tile_rows(box)
         for tile in range(first, min(last, first + 16) + 1)
     }
-    for space, tile in sorted(keys):
-        # The two-key form takes 32-bit numbers; tiles go up to 6.5e8 and fit.
-        session.execute(text("SELECT pg_advisory_xact_lock(:space, :tile)"), {"space": space, "tile": tile})
+    if not keys:
+        return
+    spaces, tiles = zip(*sorted(keys), strict=True)
+    # The two-key form takes 32-bit numbers; tiles go up to 6.5e8 and fit. Rows come in the arrays' order.
+    session.execute(
+        text(
+            "SELECT count(pg_advisory_xact_lock(s, t))"
+            " FROM unnest(CAST(:spaces AS int[]), CAST(:tiles AS int[])) AS k(s, t)"
+        ),
+        {"spaces": list(spaces), "tiles": list(tiles)},
+    )

@@ -11,6 +11,10 @@ class _TooLargeError(Exception):
     pass
 
 
+def _too_large(limit: int) -> ASGIApp:
+    return problem(413, "too-large", "内容过大", f"at most {limit} bytes are taken in one request")
+
+
 class LimitBody:
     """ASGI middleware: 413 beyond `body` bytes, or `upload` times 64 files for multipart."""
 
@@ -28,9 +32,8 @@ class LimitBody:
         multipart = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
         limit = self._upload if multipart else self._body
         declared = headers.get(b"content-length", b"0")
-        too_large = problem(413, "too-large", "内容过大", f"at most {limit} bytes are taken in one request")
         if declared.isdigit() and int(declared) > limit:
-            await too_large(scope, receive, send)
+            await _too_large(limit)(scope, receive, send)
             return
         seen, started = 0, False
 
@@ -51,4 +54,4 @@ class LimitBody:
             await self._app(scope, counted, watched)
         except _TooLargeError:
             if not started:
-                await too_large(scope, receive, send)
+                await _too_large(limit)(scope, receive, send)

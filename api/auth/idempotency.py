@@ -74,6 +74,7 @@ def replay(session: Session, actor: str, key: str, body: bytes) -> tuple[int, An
         number = int.from_bytes(hashlib.sha256(f"{actor}\n{key}".encode()).digest()[:8], "big", signed=True)
         if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": number}):
             raise _busy(key)
+    # A statement of its own, after the lock: it sees what the one before us committed.
     row = session.execute(
         select(Idempotency.body_sha256, Idempotency.status, Idempotency.answer).where(
             Idempotency.actor == actor, Idempotency.key == key

@@ -127,8 +127,7 @@ def _check(where: str, properties: SiteProperties, more: dict[str, Any]) -> None
 
 def take(session: Session, sightings: list[Sighting], actor: str) -> list[Taken]:
     """Takes all in, in one transaction; each candidate once, however often it is sent."""
-    patrols = {one.patrol_id for one in sightings}
-    for patrol_id in sorted(patrols):
+    for patrol_id in sorted({one.patrol_id for one in sightings}):
         _know_patrol(session, patrol_id, actor)
     lock_places(session, [(one.properties.family, sites.search_box(one.geometry)) for one in sightings])
     # Read under the lock: another request may have brought the same ones meanwhile.
@@ -142,7 +141,7 @@ def take(session: Session, sightings: list[Sighting], actor: str) -> list[Taken]
 
 
 def _know_patrol(session: Session, patrol_id: str, actor: str) -> None:
-    if session.get(Patrol, patrol_id) is None:
+    if session.scalar(select(Patrol.id).where(Patrol.id == patrol_id)) is None:
         statement = cases.upsert(session)(Patrol).values(
             id=patrol_id, name=patrol_id, paths={}, models={}, created_by=actor, created_at=utcnow()
         )
@@ -153,8 +152,6 @@ def _take_one(session: Session, one: Sighting, known: Candidate | None, actor: s
     if known is not None:
         return _seen_before(session, one, known, actor)
     candidate = _row(session, one)
-    session.add(candidate)
-    session.flush()
     settle(session, candidate, actor)
     return _taken(candidate, "created")
 
@@ -170,7 +167,6 @@ def _seen_before(session: Session, one: Sighting, known: Candidate, actor: str) 
                    "content_sha256"):  # fmt: skip
         setattr(known, column, getattr(fresh, column))
     known.version += 1
-    session.flush()
     settle(session, known, actor, again=True)
     return _taken(known, "updated")
 
@@ -244,6 +240,8 @@ def settle(session: Session, candidate: Candidate, actor: str, *, again: bool = 
     record(session, candidate, kind, actor, {**summary(candidate), **({"why": "revised"} if again else {})})
     for kind, data in events:
         record(session, candidate, kind, actor, data)
+    # Once for all of it; the next of a batch has to find this one's site.
+    session.add(candidate)
     session.flush()
 
 
@@ -355,8 +353,6 @@ def draw(
     more = {"note": note} if note else {}
     one = Sighting(patrol_id, n, properties, geometry, properties.area_m2 or 0.0, content, more, drawn_by=actor)
     candidate = _row(session, one)
-    session.add(candidate)
-    session.flush()
     settle(session, candidate, actor)
     if candidate.state == "merged":
         raise ConflictError(

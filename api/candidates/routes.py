@@ -171,11 +171,6 @@ async def sites(
 def _take(here: Context, actor: Actor, body: bytes, key: str | None) -> tuple[int, Any]:
     who = f"{actor.role}:{actor.name}"
     with idempotency.alone(who, key):
-        if key is not None:
-            with here.database.read() as session:
-                first = idempotency.replay(session, who, key, body)
-            if first is not None:
-                return first
         sightings = intake.read_features(_parse(body))
         with here.database.write() as session:
             if key is not None:

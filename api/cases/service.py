@@ -106,12 +106,12 @@ def file_case(session: Session, settings: ApiSettings, candidate: Candidate, sit
     candidate.case_id = case.id
     if site is not None:
         case.site_id, site.case_id = site.id, case.id
-    session.add(case)
-    session.flush()
     count(session, case, case.state, +1)
     count_day(session, settings, case)
     data = {**form(case), "candidate_hash": candidate.chain_hash.hex()}
     record(session, case, "case.filed", filing.reviewer, data)
+    session.add(case)
+    session.flush()
     return case
 
 
