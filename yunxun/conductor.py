@@ -67,7 +67,13 @@ class StageDone:
 class PatrolRun:
     """One walk over one patrol's folder."""
 
-    def __init__(self, folder: PatrolFolder, inputs: PatrolInputs, report: Report) -> None:
+    def __init__(
+        self,
+        folder: PatrolFolder,
+        inputs: PatrolInputs,
+        report: Report,
+        on_stage: Callable[[StageDone], None] = lambda stage: None,
+    ) -> None:
         if inputs.area is None and inputs.frames is None and not folder.photos():
             raise YunxunError(f"{folder.root} holds no photographs: give --area (to plan and fly) or --frames (a card)")
         if inputs.baseline is not None:
@@ -77,6 +83,7 @@ class PatrolRun:
                 raise YunxunError(f"no file at {given}")
         self.folder, self.inputs, self.report = folder, inputs, report
         self.done: list[StageDone] = []
+        self._on_stage = on_stage
 
     def run(self) -> list[StageDone]:
         """Runs what is not done yet: plan, fly (simulated), take in, stitch, detect.
@@ -114,13 +121,17 @@ class PatrolRun:
     ) -> None:
         recorded = ledger.result(name, key)
         if recorded is not None and all(path.exists() for path in outputs):
-            self.done.append(StageDone(name, True, 0.0, json.loads(recorded)))
+            self._add(StageDone(name, True, 0.0, json.loads(recorded)))
             return
         started = time.monotonic()
         result = work()
         wall_s = time.monotonic() - started
         ledger.finish(name, key, wall_s, json.dumps(result, default=str))
-        self.done.append(StageDone(name, False, wall_s, result))
+        self._add(StageDone(name, False, wall_s, result))
+
+    def _add(self, stage: StageDone) -> None:
+        self.done.append(stage)
+        self._on_stage(stage)
 
     def _plan_key(self) -> str:
         i = self.inputs

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from inference.sites import SiteCollection, read_sites
-from yunxun.conductor import PatrolInputs, PatrolRun
+from yunxun.conductor import PatrolInputs, PatrolRun, StageDone
 from yunxun.console import Report
 from yunxun.errors import YunxunError
 from yunxun.filing import file_sites
@@ -164,8 +164,11 @@ def _fly_day(out: Path, spec: GroundSpec, report: Report, tell: Callable[[str], 
         baseline=out / "day1" if day else None, permits=town / "permits.geojson" if day else None, judge=bool(day),
     )  # fmt: skip
     tell(f"day {day + 1}")
-    for stage in PatrolRun(folder, inputs, report).run():
+
+    def told(stage: StageDone) -> None:
         tell(f"  {stage.name:<7} {stage.wall_s:5.1f} s  {_told(stage.name, stage.result)}")
+
+    PatrolRun(folder, inputs, report, told).run()
     return folder
 
 
