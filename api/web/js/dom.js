@@ -106,6 +106,8 @@ export function openDialog(title, body, buttons = []) {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+  // The first thing to do is in the body, not the button that closes.
+  dialog.querySelector(".body :is(input, select, textarea), footer button")?.focus();
   return dialog;
 }
 

@@ -44,10 +44,10 @@ function show(body, facets, counts, patrols) {
       tile("今日已审", most(counts.all_today), null), tile("今日上报", countText(today.construction + today.sanitation), "#/cases"),
       tile("今日到期", most(facets.due.today), "#/cases", facets.due.today ? "warn" : ""), tile("已超期", most(facets.due.overdue), "#/cases", facets.due.overdue ? "bad" : "")),
     h("div.duty-grid", {},
-      panel("近 14 日上报", chart(facets.by_day)), panel("审核员（今日）", reviewers(facets.reviewers)),
-      panel("案卷状态", bars(Object.entries(facets.by_state).map(([key, n]) => [CASE_STATES[key] ?? key, n, ENDED.includes(key)]), facets.total)),
-      panel("巡查进展", patrolTable(patrols)),
-      panel("区县", bars(Object.entries(facets.by_district).map(([key, n]) => [key || "未落网格", n]).sort((a, b) => b[1] - a[1]), facets.total))));
+      h("div", {}, panel("近 14 日上报", chart(facets.by_day)),
+        panel("案卷状态", bars(Object.entries(facets.by_state).map(([key, n]) => [CASE_STATES[key] ?? key, n, ENDED.includes(key)]), facets.total)),
+        panel("区县", bars(Object.entries(facets.by_district).map(([key, n]) => [key || "未落网格", n]).sort((a, b) => b[1] - a[1]), facets.total))),
+      h("div", {}, panel("审核员（今日）", reviewers(facets.reviewers)), panel("巡查进展", patrolTable(patrols)))));
 }
 
 const panel = (title, content) => h("section.panel", { "aria-label": title }, h("h2", {}, title), content);

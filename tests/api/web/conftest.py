@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from api.settings import ApiSettings
 from tests.api.web.desk import Desk
@@ -15,6 +15,8 @@ from tests.api.web.seed import build_place, file_over_http
 from tests.api.web.server import prepare, running
 
 CANDIDATES = 48
+# The machine that runs us runs much else.
+expect.set_options(timeout=20_000)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -37,7 +39,7 @@ def browser() -> Iterator[Browser]:
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A data folder with a town, people and candidates, and an admin's token."""
     folder = tmp_path_factory.mktemp("seeded")
-    place = build_place(folder / "place", size_m=130.0)
+    place = build_place(folder / "place", size_m=110.0)
     settings = ApiSettings(data_dir=folder / "data")
     settings.data_dir.mkdir()
     token = prepare(settings)

@@ -23,7 +23,7 @@ from simulators.changes import Changes
 from simulators.town import Town, TownDay, build_town
 
 CENTRE = (118.3500, 35.0500)
-GSD_M = 0.1
+GSD_M = 0.125
 PHOTO_PX = (1200, 900)
 PATROL, BASELINE = "01K9ZWEB0000000000000000B1", "01K9ZWEB0000000000000000A0"
 

@@ -198,18 +198,18 @@ def test_the_pair_shows_the_same_ground(page: Page) -> None:
 def test_the_next_pair_is_there_when_the_key_is_pressed(page: Page) -> None:
     ready(page)
     page.wait_for_load_state("networkidle")
-    for _ in range(20):
+    for _ in range(10):
         press(page, "1")
         page.wait_for_timeout(250)
-    page.wait_for_function("() => performance.getEntriesByName('key-to-image').length >= 20")
+    page.wait_for_function("() => performance.getEntriesByName('key-to-image').length >= 10")
     measured = page.evaluate(
         "() => performance.getEntriesByName('key-to-image').map((one) => [one.duration, one.detail.ready])"
     )
     durations = sorted(duration for duration, _ in measured)
-    print("key-to-image ms, p50, p95:", durations[10], durations[18])
-    assert sum(ok for _, ok in measured) >= 19
+    print("key-to-image ms, p50, max:", durations[5], durations[9])
+    assert sum(ok for _, ok in measured) >= 9
     # The bar of 100 ms is benchmarks/review.py's, on a quiet machine; here the whole suite runs beside us.
-    assert durations[18] < 400
+    assert durations[8] < 400
 
 
 def test_skip_comes_again_and_look_goes_to_another(desk: Desk, page: Page) -> None:

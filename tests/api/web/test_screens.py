@@ -33,12 +33,17 @@ def test_a_wrong_password_is_told_and_a_right_one_remembered(desk: Desk) -> None
 
 
 def test_screens_by_role(desk: Desk) -> None:
-    def names(person: str) -> list[str]:
-        return desk.open(person).locator("nav[aria-label=主导航] a").all_inner_texts()
-
-    assert names("zhang") == ["审核", "地图", "案卷"]
-    assert names("wang") == ["地图", "案卷", "巡查"]
-    assert names("li") == ["审核", "地图", "案卷", "巡查", "值班"]
+    page = desk.blank()
+    expected = {
+        "zhang": ["审核", "地图", "案卷"],
+        "wang": ["地图", "案卷", "巡查"],
+        "li": ["审核", "地图", "案卷", "巡查", "值班"],
+    }
+    for person, names in expected.items():
+        log_in(page, person)
+        assert page.locator("nav[aria-label=主导航] a").all_inner_texts() == names
+        page.get_by_role("button", name="退出").click()
+        expect(page.get_by_role("button", name="登录")).to_be_visible()
 
 
 def test_an_ended_session_is_renewed_unseen(desk: Desk, page: Page) -> None:
@@ -193,51 +198,41 @@ def picture(path: Path, k: int) -> Path:
     return path
 
 
-def test_nothing_leaves_the_house(desk: Desk, page: Page) -> None:
-    """The city's network is closed: no font, tile or script from elsewhere, on any screen."""
-    officer = desk.open("li")
-    for path in ("review", "map", "cases", "cases?tab=events", "patrols", "duty"):
-        desk.go(officer, path)
-        officer.wait_for_load_state("networkidle", timeout=60_000) if "events" not in path else None
+NAMELESS = """() => [...document.querySelectorAll('button, input, select, textarea')].filter((one) =>
+  !(one.getAttribute('aria-label') || one.title || one.textContent.trim() || one.labels?.length)
+).map((one) => one.outerHTML)"""
+SIZES = ((1366, 768), (1024, 768), (768, 1024))
+SCREENS = {
+    "review": ".panel-head .kind",
+    "map": ".map-box canvas",
+    "cases": "table.list",
+    "cases?tab=events": ".events li",
+    "patrols": ".patrol-detail h2",
+    "duty": ".tiles",
+}
+
+
+def test_every_screen_is_ours_named_and_within_its_window(desk: Desk) -> None:
+    """No font, tile or script from elsewhere (the city's network is closed); names for those who hear; no spilling."""
+    page = desk.open("li")
+    for path, mark in SCREENS.items():
+        desk.go(page, path)
+        expect(page.locator(mark).first).to_be_visible()
+        assert not page.evaluate(NAMELESS), path
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            spill = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+            assert spill <= 0, (path, width, spill)
+            if path == "review":
+                expect(page.get_by_role("button", name="属实上报")).to_be_in_viewport(ratio=1)
     outside = [url for url in desk.requests if not url.startswith((desk.base, "blob:", "data:"))]
     assert desk.requests and not outside
-
-
-def test_every_button_and_field_has_a_name(desk: Desk) -> None:
-    officer = desk.open("li")
-    for path, mark in (
-        ("review", ".review"),
-        ("map", ".map-box"),
-        ("cases", "table.list"),
-        ("patrols", ".patrol-list"),
-    ):
-        desk.go(officer, path)
-        expect(officer.locator(mark)).to_be_visible()
-        nameless = officer.evaluate(
-            """() => [...document.querySelectorAll('button, input, select, textarea')].filter((one) =>
-                 !(one.getAttribute('aria-label') || one.title || one.textContent.trim() || one.labels?.length)
-               ).map((one) => one.outerHTML)"""
-        )
-        assert not nameless, (path, nameless)
-
-
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1024, 768), (768, 1024)])
-def test_nothing_spills_over_the_edge(desk: Desk, width: int, height: int) -> None:
-    page = desk.open("li", width=width, height=height)
-    for path, mark in (("review", ".review-panel"), ("map", ".map-box"), ("cases", "table.list"), ("patrols", ".two")):
-        desk.go(page, path)
-        expect(page.locator(mark)).to_be_visible()
-        spill = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
-        assert spill <= 0, (path, spill)
-    desk.go(page, "review")
-    accept = page.get_by_role("button", name="属实上报")
-    expect(accept).to_be_in_viewport()
 
 
 def test_self_crossing_outlines_are_known(desk: Desk) -> None:
     page = desk.blank()
     rng = np.random.default_rng(3)
-    rings = [rng.uniform(0, 1, (int(rng.integers(3, 9)), 2)).round(4).tolist() for _ in range(400)]
+    rings = [rng.uniform(0, 1, (int(rng.integers(3, 9)), 2)).round(4).tolist() for _ in range(200)]
     told: list[Any] = page.evaluate(
         """async (rings) => {
           const { crosses } = await import('./js/map/rings.js');
@@ -246,4 +241,4 @@ def test_self_crossing_outlines_are_known(desk: Desk) -> None:
         json.loads(json.dumps(rings)),
     )
     assert told == [not LinearRing(ring).is_simple for ring in rings]
-    assert 50 < sum(told) < 350
+    assert 25 < sum(told) < 175

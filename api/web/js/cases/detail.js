@@ -84,12 +84,20 @@ function historyList(history) {
     h("div.muted", {}, event.actor, "　", h("code", { title: event.hash }, event.hash.slice(0, 16))))));
 }
 
+function mergedText(data) {
+  if (data.number) return `并入案卷 ${data.number}`;
+  if (data.verdict) return `沿用该地点的结论：${reasonText(data.verdict)}`;
+  const other = data.into ?? data.into_candidate;
+  return other ? `并入疑点 ${String(other).split("/").pop()}` : data.why === "revised" ? "识别结果已更新" : "与同一地点的疑点归并";
+}
+
 /** What an event says beyond its kind, in a line. */
 export function eventText({ type, data }) {
   if (type === "candidate.reviewed") return { accept: "属实", reject: `不属实：${data.reason_name || reasonText(data.reason)}`, look: data.note === "undo" ? "撤销结论" : "再看", verified: "现场属实" }[data.decision] ?? "";
   if (type === "case.platform") return [data.state_name ?? CASE_STATES[data.state] ?? data.state, data.platform_no, data.reason].filter(Boolean).join("　");
   if (type === "case.filed") return [data.number, data.address].filter(Boolean).join("　");
   if (type === "case.withdrawn") return data.reason ?? "";
-  if (type.startsWith("candidate.")) return [familyText(data.family), labelText(data.label)].filter(Boolean).join("　");
+  if (type === "candidate.merged") return mergedText(data);
+  if (type.startsWith("candidate.")) return [labelText(data.label), data.area_m2 && areaText(data.area_m2)].filter(Boolean).join("　");
   return data.reason ?? "";
 }

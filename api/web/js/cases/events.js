@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { h, select, toast } from "../dom.js";
-import { EVENTS, FAMILIES, familyText, labelText, momentText } from "../words.js";
+import { EVENTS, FAMILIES, familyText, momentText } from "../words.js";
 import { eventText } from "./detail.js";
 
 const PAGE = 50;
@@ -82,8 +82,8 @@ function row(event) {
     h("time.mono", { datetime: event.time }, momentText(event.time)),
     h("span.tag", { class: tone(event) }, EVENTS[event.type] ?? event.type),
     data.family ? h("span.tag", { class: data.family }, familyText(data.family)) : h("span"),
-    h("a", { href }, isCase ? data.number ?? "案卷" : labelText(data.label) || event.subject.split("/").pop()),
-    h("span.text", {}, eventText(event)), h("span.muted", {}, data.actor ?? event.actor ?? ""));
+    h("a", { href }, isCase ? data.number ?? "案卷" : `疑点 ${event.subject.split("/").pop()}`),
+    h("span.text", {}, isCase && event.type === "case.filed" ? data.address : eventText(event)), h("span.muted", {}, data.actor ?? event.actor ?? ""));
 }
 
 function tone({ type, data }) {

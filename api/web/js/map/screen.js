@@ -92,12 +92,14 @@ class MapScreen {
     this.shapes.clear();
     this.patrol = await api.patrol(id).catch(() => ({ id, has_mosaic: false, has_before: false }));
     if (!this.map) return;
+    const bounds = this.patrol.bounds;
+    if (bounds) this.map.fitBounds([[bounds[1], bounds[0]], [bounds[3], bounds[2]]], { animate: false });
+    // Asked for before the tiles: a browser has six connections, and a mosaic wants fifty.
+    const loading = this.load(id);
     this.divider.show(this.patrol);
     this.swipe.disabled = !this.patrol.has_before;
     this.setSwipe(this.divider.on && this.patrol.has_before);
-    const bounds = this.patrol.bounds;
-    if (bounds) this.map.fitBounds([[bounds[1], bounds[0]], [bounds[3], bounds[2]]], { animate: false });
-    await this.load(id);
+    await loading;
     if (!this.map) return;
     if (!bounds && this.layer.getLayers().length) this.map.fitBounds(this.layer.getBounds().pad(0.2), { animate: false, maxZoom: 20 });
     if (candidate) this.select(candidate, true);
