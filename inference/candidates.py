@@ -52,7 +52,12 @@ class Gathered:
 
 
 def gather(
-    proposals: Sequence[Proposal], context: DetectContext, grid: Grid, judge: Judge, tall_m: float
+    proposals: Sequence[Proposal],
+    context: DetectContext,
+    grid: Grid,
+    judge: Judge,
+    tall_m: float,
+    before: Sequence[float | None] | None = None,
 ) -> list[Gathered]:
     """Measures heights and looks again in frames.
 
@@ -62,11 +67,13 @@ def gather(
         grid: The model's grid.
         judge: The network for single frames.
         tall_m: Things of this kind may rise so far.
+        before: What the network said of each place on the earlier day.
 
     Returns:
         The same, with evidence.
     """
     polygons = [p.polygon for p in proposals]
+    then = before if before is not None else [None] * len(polygons)
     surfaces = context.surfaces
     heights = [surfaces.change(p, polygons) if surfaces else None for p in polygons]
     grounds = [(surfaces.ground(p) if surfaces else None) or context.ground_m for p in polygons]
@@ -75,11 +82,15 @@ def gather(
     if context.frames is not None and polygons:
         looks = context.frames.looks(polygons, grounds, tall_m)
         again = look_again(polygons, looks, grounds, grid, context.frames, surfaces, judge)
-    return [_gathered(p, h, w, a) for p, h, w, a in zip(proposals, heights, looks, again, strict=True)]
+    return [_gathered(p, h, w, a, b) for p, h, w, a, b in zip(proposals, heights, looks, again, then, strict=True)]
 
 
 def _gathered(
-    proposal: Proposal, height: HeightChange | None, looks: Sequence[Look], again: Sequence[tuple[Look, float]]
+    proposal: Proposal,
+    height: HeightChange | None,
+    looks: Sequence[Look],
+    again: Sequence[tuple[Look, float]],
+    before: float | None,
 ) -> Gathered:
     seen_in = [look for look, p in again if p >= SEEN]
     ordered = seen_in + [look for look in looks if look not in seen_in]
@@ -90,6 +101,7 @@ def _gathered(
         tuple(p for _, p in again),
         height.median_m if height else None,
         height.noise_m if height else 0.3,
+        before,
     )
     return Gathered(proposal, evidence, height, tuple(ordered[:BEST_FRAMES]), len(seen_in), len(again))
 

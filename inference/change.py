@@ -137,13 +137,16 @@ def _core(values: Field, tile: Tile) -> Field:
     return values[edge : edge + tile.size // _OUT, edge : edge + tile.size // _OUT]
 
 
-def find_changes(model: Model, after: Path, before: Path, progress: Progress | None = None) -> ChangeResult:
+def find_changes(
+    model: Model, after: Path, before: Path, shift: Shift, progress: Progress | None = None
+) -> ChangeResult:
     """Compares two mosaics.
 
     Args:
         model: A change model.
         after: Today's mosaic.
         before: The earlier day's; other spacing, CRS and extent are fine.
+        shift: `global_shift` of the two.
         progress: Called by window.
 
     Returns:
@@ -154,7 +157,6 @@ def find_changes(model: Model, after: Path, before: Path, progress: Progress | N
     """
     gsd_m = model.card.gsd_m
     grid = _overlap_grid(after, before, gsd_m)
-    shift = global_shift(after, before)
     result = ChangeResult(shift_m=(shift.dx_px, -shift.dy_px), note=shift.why)
     new: list[Proposal] = []
     gone: list[Proposal] = []
@@ -174,7 +176,7 @@ def find_changes(model: Model, after: Path, before: Path, progress: Progress | N
             why = shift.why or pair.shift.why
             poor += why is not None
             p_new, p_gone, built, _ = probabilities(model, pair.rgb_before, pair.rgb_after, pair.both)
-            at = grid.at(tile.col, tile.row) * Affine.scale(_OUT)
+            at = grid.at(tile.col, tile.row) @ Affine.scale(_OUT)
             agreement = np.full_like(p_new, pair.shift.agreement)
             maps = {"built_before": built, "beside": _beside(built), "agreement": agreement}
             extra = {name: _core(values, tile) for name, values in maps.items()}

@@ -10,6 +10,7 @@ from inference.change import find_changes
 from inference.context import DetectContext
 from inference.engine import Model
 from inference.labels import construction_label
+from inference.proposals import strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import change_judge
@@ -21,7 +22,7 @@ TALL_M = 6.0
 
 
 def find_construction(
-    model: Model, request: DetectRequest, context: DetectContext, progress: Progress | None = None
+    model: Model, request: DetectRequest, context: DetectContext, shift: Shift, progress: Progress | None = None
 ) -> tuple[list[Candidate], dict[str, object]]:
     """Finds new structures against the baseline, confirms them by height and looks again in the frames.
 
@@ -29,6 +30,7 @@ def find_construction(
         model: The serving change model.
         request: With a baseline.
         context: The patrol.
+        shift: The whole-mosaic shift from the earlier day to this one, metres.
         progress: Called by window.
 
     Returns:
@@ -36,13 +38,13 @@ def find_construction(
     """
     assert request.baseline is not None
     before = request.baseline.mosaic
-    result = find_changes(model, request.mosaic, before, progress)
+    result = find_changes(model, request.mosaic, before, shift, progress)
     with ExitStack() as stack:
         grid = grid_of(stack.enter_context(open_raster(request.mosaic)), model.card.gsd_m)
         then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
         east, north = result.shift_m
         judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
-        gathered = gather(result.new, context, grid, judge, TALL_M)
+        gathered = gather(strongest(result.new, context.area_m2), context, grid, judge, TALL_M)
     found = []
     for g in gathered:
         rise = g.evidence.height_m

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagery.poses import Poses
 from inference.assemble import collect
+from inference.candidates import Candidate
+from inference.change import global_shift
 from inference.construction import find_construction
-from inference.context import open_context
-from inference.engine import file_sha256
+from inference.context import DetectContext, open_context
+from inference.engine import Model, file_sha256
 from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.photos import find_in_photos
@@ -22,6 +26,28 @@ from inference.sites import SiteCollection
 Progress = Callable[[int, int, str], None]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """All candidates of a patrol before any is left out, and how they were found."""
+
+    candidates: list[Candidate]
+    models: dict[str, Model]
+    notes: dict[str, object]
+
+
+def judge_patrol(request: DetectRequest, context: DetectContext, progress: Progress | None = None) -> Judged:
+    """Finds and weighs the candidates of both families; nothing is numbered or left out yet."""
+    models = {"waste": serving_model("waste", request.models_dir)}
+    notes: dict[str, object] = {}
+    shift = global_shift(request.mosaic, request.baseline.mosaic) if request.baseline else None
+    found = find_sanitation(models["waste"], request, context, shift, progress)
+    if shift is not None:
+        models["change"] = serving_model("change", request.models_dir)
+        structures, notes = find_construction(models["change"], request, context, shift, progress)
+        found = [*found, *structures]
+    return Judged(found, models, notes)
+
+
 def detect_patrol(request: DetectRequest, progress: Progress | None = None) -> SiteCollection:
     """Judges one patrol.
 
@@ -30,32 +56,31 @@ def detect_patrol(request: DetectRequest, progress: Progress | None = None) -> S
         progress: Called as (done, total, what) by window.
 
     Returns:
-        Candidates of both families, numbered from 1 in a stable order, surest first within the review threshold.
+        Candidates of both families above the review threshold, numbered from 1 in a stable order.
 
     Raises:
         InferenceError: A file is missing, unreadable or of another place; a model is corrupt.
     """
-    models = {"waste": serving_model("waste", request.models_dir)}
     baseline = request.baseline
-    notes: dict[str, object] = {}
-    dsm_before = baseline.dsm if baseline else None
-    with open_context(request.mosaic, request.dsm, dsm_before, request.poses, request.frames_dir) as context:
-        found = find_sanitation(models["waste"], request.mosaic, context, progress)
-        if baseline is not None:
-            models["change"] = serving_model("change", request.models_dir)
-            structures, notes = find_construction(models["change"], request, context, progress)
-            found = [*found, *structures]
-        features = collect(found, request, context, models)
+    with context_of(request) as context:
+        judged = judge_patrol(request, context, progress)
+        features = collect(judged.candidates, request, context, judged.models)
     return SiteCollection.model_validate(
         {
             "patrol_id": request.patrol_id,
             "baseline_patrol_id": baseline.patrol_id if baseline else None,
             "mosaic_sha256": file_sha256(request.mosaic),
-            "models": {family: model.card.name for family, model in models.items()},
+            "models": {family: model.card.name for family, model in judged.models.items()},
             "features": features,
-            "notes": notes,
+            "notes": judged.notes,
         }
     )
+
+
+def context_of(request: DetectRequest) -> AbstractContextManager[DetectContext]:
+    """Opens the files of a request."""
+    dsm_before = request.baseline.dsm if request.baseline else None
+    return open_context(request.mosaic, request.dsm, dsm_before, request.poses, request.frames_dir)
 
 
 def detect_photos(

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from inference.candidates import Candidate, gather, weighed
+from inference.candidates import Candidate, Gathered, gather, weighed
 from inference.context import DetectContext
 from inference.engine import Model
 from inference.labels import waste_label
-from inference.second_look import waste_judge
+from inference.proposals import Proposal, strongest
+from inference.registration import Shift
+from inference.request import DetectRequest
+from inference.second_look import scores_on, waste_judge
 from inference.waste import find_waste
+from inference.windows import Grid, on_grid, open_raster
 
 Progress = Callable[[int, int, str], None]
 # Heaps rise about so far: enough to find them in slanted frames.
 TALL_M = 1.0
 
 
+def _before(
+    model: Model, proposals: Sequence[Proposal], grid: Grid, request: DetectRequest, shift: Shift
+) -> list[float | None] | None:
+    """What the network says of the same places on the earlier day."""
+    if request.baseline is None or not proposals:
+        return None
+    pixels = Shift(shift.dx_px / grid.gsd_m, shift.dy_px / grid.gsd_m, shift.agreement)
+    with open_raster(request.baseline.mosaic) as dataset, on_grid(dataset, grid) as view:
+        return scores_on([p.polygon for p in proposals], grid, view, pixels, waste_judge(model))
+
+
 def find_sanitation(
-    model: Model, mosaic: Path, context: DetectContext, progress: Progress | None = None
+    model: Model,
+    request: DetectRequest,
+    context: DetectContext,
+    shift_m: Shift | None,
+    progress: Progress | None = None,
 ) -> list[Candidate]:
-    """Finds waste on a mosaic and looks again in the frames.
+    """Finds waste on a mosaic, looks again in the frames, and at the same places on the earlier day.
 
     Args:
         model: The serving waste model.
-        mosaic: Today's mosaic.
+        request: Today's mosaic, and the earlier day where there is one.
         context: The patrol.
+        shift_m: From the earlier day to this one, metres.
         progress: Called by window.
     """
-    proposals, grid = find_waste(model, mosaic, progress)
-    gathered = gather(proposals, context, grid, waste_judge(model), TALL_M)
-    return [
-        weighed(
-            g,
-            "sanitation",
-            waste_label(g.proposal.extra["spoil"], g.proposal.extra["litter"]),
-            model.card.calibration,
-        )
-        for g in gathered
-    ]
+    everything, grid = find_waste(model, request.mosaic, progress)
+    proposals = strongest(everything, context.area_m2)
+    before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
+    gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, before)
+    return [_candidate(g, model) for g in gathered]
+
+
+def _candidate(g: Gathered, model: Model) -> Candidate:
+    label = waste_label(g.proposal.extra["spoil"], g.proposal.extra["litter"])
+    extra = {} if g.evidence.before is None else {"before": round(g.evidence.before, 3)}
+    return weighed(g, "sanitation", label, model.card.calibration, extra)

@@ -59,7 +59,7 @@ def _points(tile: Tile, grid: Grid, frames: FrameSet, surfaces: Surfaces | None,
 
 
 def _score(field: Field, polygon: BaseGeometry, tile: Tile, grid: Grid) -> float:
-    at = grid.at(tile.col, tile.row) * Affine.scale(2)
+    at = grid.at(tile.col, tile.row) @ Affine.scale(2)
     inside = rasterize([polygon.buffer(grid.gsd_m)], out_shape=field.shape, transform=at, all_touched=True) > 0
     values = np.sort(field[inside])
     return float(values[len(values) // 2 :].mean()) if values.size else 0.0
@@ -113,6 +113,28 @@ def look_again(
             if field is not None:
                 found[job.index].append((job.look, _score(field, polygons[job.index], job.tile, grid)))
     return found
+
+
+def scores_on(
+    polygons: Sequence[BaseGeometry], grid: Grid, mosaic: View, shift: Shift, judge: Judge
+) -> list[float | None]:
+    """What the network says of the same places on another mosaic; None where it shows nothing.
+
+    Args:
+        polygons: Outlines in the grid's CRS.
+        grid: The model's grid.
+        mosaic: The other day's mosaic on that grid.
+        shift: From the other day to this one, in grid pixels.
+        judge: Runs the network on a chip.
+    """
+    out: list[float | None] = []
+    for polygon in polygons:
+        tile = window_around(polygon, grid)
+        chip, valid = read_rgb(mosaic, tile)
+        chip = moved(chip, shift.dx_px, shift.dy_px)
+        field = judge(tile, chip, valid) if valid.mean() > 0.5 else None
+        out.append(None if field is None else _score(field, polygon, tile, grid))
+    return out
 
 
 def waste_judge(model: Model) -> Judge:

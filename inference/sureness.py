@@ -17,7 +17,33 @@ from scipy.optimize import minimize
 # Evidence is clipped: no single cue may outweigh all others.
 _LOGIT = 5.0
 # Weights used until a fit exists: the network's own word, tempered.
-DEFAULT = {"bias": 0.0, "mean": 1.0, "peak": 0.0, "area": 0.0, "looks": 0.0, "looked": 0.0, "height": 0.0, "flat": 0.0}
+DEFAULT = {
+    "bias": 0.0,
+    "mean": 1.0,
+    "peak": 0.0,
+    "area": 0.0,
+    "looks": 0.0,
+    "looked": 0.0,
+    "height": 0.0,
+    "flat": 0.0,
+    "rise": 0.0,
+    "before": 0.0,
+    "compared": 0.0,
+}
+# The network's word, the frames, the rise and the size can only speak for a thing; flatness and an earlier day that
+# looked the same only against it.
+BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "mean": (0, 3),
+    "peak": (0, 3),
+    "area": (0, 2),
+    "looks": (0, 3),
+    "looked": (None, None),
+    "height": (0, 4),
+    "flat": (-6, 0),
+    "rise": (0, 3),
+    "before": (-3, 0),
+    "compared": (None, None),
+}
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
 
 
@@ -32,6 +58,7 @@ class Evidence:
         looks: Probability in each frame that looked again.
         height_m: Rise of the surface, or None where unknown.
         height_noise_m: What no change looks like there.
+        before: What the network said of the same place on the earlier day, or None.
     """
 
     mean: float
@@ -40,6 +67,7 @@ class Evidence:
     looks: tuple[float, ...] = ()
     height_m: float | None = None
     height_noise_m: float = 0.3
+    before: float | None = None
 
 
 def logit(p: float) -> float:
@@ -51,8 +79,9 @@ def logit(p: float) -> float:
 def features(evidence: Evidence) -> dict[str, float]:
     """Evidence as numbers, one for each name in `FEATURES`.
 
-    `looks` is the mean log-odds over the frames; `height` how far the rise stands above 0.7 m, in units of its noise,
-    `flat` 1 where the surface is known not to have risen.
+    `looks` is the mean log-odds over the frames; `height` how far the rise stands above 0.7 m, in units of its noise;
+    `flat` 1 where the surface is known not to have risen half a metre; `rise` 1 where it rose at all (a heap does);
+    `before` the log-odds on the earlier day: what fires on both days is mostly a texture.
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)
@@ -64,6 +93,9 @@ def features(evidence: Evidence) -> dict[str, float]:
         "looked": 1.0 if evidence.looks else 0.0,
         "height": 0.0 if rise is None else float(np.clip((rise - 0.7) / (2 * noise), 0.0, 3.0)),
         "flat": 1.0 if rise is not None and rise < 0.5 else 0.0,
+        "rise": 0.0 if rise is None else float(np.clip((rise - 0.1) / 0.2, -1.0, 1.0)),
+        "before": 0.0 if evidence.before is None else logit(evidence.before),
+        "compared": 0.0 if evidence.before is None else 1.0,
     }
 
 
@@ -97,9 +129,7 @@ def fit(evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0) 
         nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
         return float(nll.sum() + 0.5 * pull * ((w - start)[1:] ** 2).sum() + 0.005 * w[0] ** 2)
 
-    # The network's word, the frames, the rise and the size can only speak for a thing, flatness only against it.
-    bounds = [(None, None), (0, 3), (0, 3), (0, 2), (0, 3), (None, None), (0, 4), (-6, 0)]
-    best = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    best = minimize(loss, start, method="L-BFGS-B", bounds=[(None, None), *(BOUNDS[name] for name in FEATURES)])
     return {name: round(float(w), 4) for name, w in zip(("bias", *FEATURES), best.x, strict=True)}
 
 

@@ -66,7 +66,7 @@ def find_waste(model: Model, mosaic: Path, progress: Progress | None = None) -> 
             if not valid.any():
                 continue
             waste, spoil, litter = (_core(v, tile) for v in probabilities(model, rgb, valid))
-            at = grid.at(tile.col, tile.row) * Affine.scale(_OUT)
+            at = grid.at(tile.col, tile.row) @ Affine.scale(_OUT)
             found += find(waste, at, LOW, HIGH, {"spoil": spoil, "litter": litter})
     return [p for p in join(found, grid.gsd_m * _OUT, REACH_M) if p.area_m2 >= MIN_AREA_M2], grid
 
@@ -88,7 +88,7 @@ def find_in_image(model: Model, rgb: Rgb) -> list[Proposal]:
             tile = Tile(col, row, CORE_PX, HALO_PX)
             window, valid = _cut(rgb, tile)
             waste, spoil, litter = (_core(v, tile) for v in probabilities(model, window, valid))
-            at = Affine.translation(col, row) * Affine.scale(_OUT)
+            at = Affine.translation(col, row) @ Affine.scale(_OUT)
             found += find(waste, at, LOW, HIGH, {"spoil": spoil, "litter": litter})
     least = MIN_AREA_M2 / model.card.gsd_m**2
     return [p for p in join(found, _OUT, REACH_M / model.card.gsd_m) if p.area_m2 >= least]

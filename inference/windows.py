@@ -53,7 +53,7 @@ class Grid:
 
     def at(self, col: int, row: int) -> Affine:
         """The transform of a window that begins at (col, row), which may lie outside."""
-        return self.transform * Affine.translation(col, row)
+        return self.transform @ Affine.translation(col, row)
 
 
 @dataclass(frozen=True)

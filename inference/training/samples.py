@@ -22,6 +22,8 @@ SCALES = (0.75, 1.35)
 # Two days never lie on each other exactly; the guard takes out what is beyond this (pixels of the change model).
 MISREGISTRATION_PX = 2.5
 _OUT = 2
+# The label of hard negatives (`inference.training.mining`).
+MINED = "mined"
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,10 @@ def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
     trap = [t for t in scene.things if t.family == "none" and not _neutral(t)]
     # Kinds first: cars are many, litter is rare.
     labels = {t.label for t in real}
-    pool = [[t for t in real if t.label == name] for name in sorted(labels)] * 2 + [trap] * bool(trap)
+    hard = [t for t in trap if t.label == MINED]
+    roofs = _family(scene, "construction", ("existing", "new", "permitted"))
+    pool = [[t for t in real if t.label == name] for name in sorted(labels)] * 2
+    pool += [part for part in (trap, roofs, hard, hard) if part]
     focus = pool[int(rng.integers(len(pool)))] if pool else []
     matrix = _similarity(rng, centre_of(scene, rng, focus, 0.75), CROP_PX)
     image = _warp(scene.after, matrix, CROP_PX)
@@ -185,7 +190,8 @@ def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
     others = [t for t in scene.things if t.family != "construction"]
     same = scene.before is None or rng.random() < 0.12
     # Draw among kinds first, so that many distractors do not crowd out the few new structures.
-    pool = [p for p in ([*rising], [*rising], [*falling], [*others], [*standing]) if p]
+    hard = [t for t in others if t.label == MINED]
+    pool = [p for p in (rising, rising, falling, others, standing, hard, hard) if p]
     focus = pool[int(rng.integers(len(pool)))] if pool else []
     matrix = _similarity(rng, centre_of(scene, rng, focus, 0.8), CROP_PX)
     after = _warp(scene.after, matrix, CROP_PX)

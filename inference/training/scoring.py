@@ -149,6 +149,20 @@ def tally(case: Case, family: str, threshold: float, least_m2: float = 0.0) -> T
     return result
 
 
+def candidate_truth(case: Case, family: str, least_m2: float = 0.0) -> tuple[list[bool | None], int]:
+    """For each candidate of a family whether it is real (None: neutral), and how many wanted things have none."""
+    truth = [t for t in case.truth if t.family == family]
+    found = [f for f in case.found if f.family == family]
+    matches = _matches(found, truth)
+    labels: list[bool | None] = []
+    for hits in matches:
+        real = [i for i in hits if not truth[i].neutral]
+        labels.append(None if hits and not real else bool(real))
+    hit = {i for hits in matches for i in hits}
+    missed = sum(t.wanted and not t.neutral and t.area_m2 >= least_m2 and i not in hit for i, t in enumerate(truth))
+    return labels, missed
+
+
 def average_precision(boxes: Sequence[tuple[float, bool]], wanted: int) -> float:
     """Area under the precision-recall curve (precision made to fall), over all places together."""
     if wanted == 0:

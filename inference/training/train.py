@@ -21,10 +21,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn import functional
 
-from inference.engine import MEAN, SPREAD, ModelCard, ModelFamily, new_network
+from inference.engine import MEAN, SPREAD, ModelCard, ModelFamily, load_model, new_network
 from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.networks import ChangeNet, WasteNet, fold_backbone, parameter_count
+from inference.training.mining import mine
 from inference.training.paste import Donor, donors
 from inference.training.samples import Sample, change_sample, waste_sample
 from inference.training.scenes import Scene, held_out, read_card, read_scene, scene_folders
@@ -50,6 +51,8 @@ class TrainSettings:
         threads: torch threads on a CPU.
         checkpoint_every: Steps between checkpoints.
         start: A model folder to go on from instead of the backbone (learning from reviews).
+        mine: With `start`, look more often where that model is wrong on the training places.
+        freeze: Keep the first blocks as they are; a step costs a third less.
     """
 
     steps: int = 1500
@@ -59,6 +62,8 @@ class TrainSettings:
     threads: int = 1
     checkpoint_every: int = 100
     start: Path | None = None
+    freeze: bool = True
+    mine: bool = True
 
 
 def cuda_settings(settings: TrainSettings) -> TrainSettings:
@@ -174,6 +179,7 @@ def _start(family: ModelFamily, settings: TrainSettings, device: str) -> _Run:
 
         network = load_network(settings.start, read_model(settings.start))
     network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.encoder.frozen = settings.freeze
     slow = list(network.encoder.parameters())
     fast = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
     rate = settings.rate
@@ -256,6 +262,8 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(settings.threads)
     scenes = load_scenes(data, family)
+    if settings.start is not None and settings.mine:
+        scenes = mine(load_model(settings.start, "cpu"), scenes)
     drawer = Drawer.of(family, scenes)
     run = _start(family, settings, device)
     checkpoint = out / "checkpoint.pt"
