@@ -7,12 +7,12 @@ another ground station's, and from then on the guard keeps its hands off until t
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flight.clock import now_s
 from flight.guard import CALM, Action, Decision
 from flight.orders import Orders, distance_m, moved
 from flight.vehicle import Outcome, Vehicle
@@ -103,7 +103,7 @@ class Helm:
 
     def _last_warning(self) -> str:
         for text in reversed(self.vehicle.state.texts):
-            if text.severity <= mavlink.MAV_SEVERITY_WARNING and time.monotonic() - text.at_s < 10:
+            if text.severity <= mavlink.MAV_SEVERITY_WARNING and now_s() - text.at_s < 10:
                 return f" ({text.text})"
         return ""
 

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import os
 import termios
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from flight.address import Address
+from flight.clock import now_s
 from flight.errors import LinkError
 
 Peer = Any
@@ -54,14 +54,14 @@ class Link:
         Raises:
             LinkError: It could not be opened in that time.
         """
-        until = time.monotonic() + wait_s
+        until = now_s() + wait_s
         delay = _BACKOFF_FIRST_S
         while True:
             try:
                 await self._open()
                 break
             except OSError as error:
-                if time.monotonic() + delay > until:
+                if now_s() + delay > until:
                     raise LinkError(self._refused(error)) from error
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)

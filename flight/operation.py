@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flight.airspace import Airspace
 from flight.capturelog import read_captures
+from flight.control import ControlServer
 from flight.errors import FlightError, LinkError
 from flight.events import FlightEvent, FlightResult, Phase, SortieEvent, SortieResult
 from flight.orders import Orders, read_orders
@@ -150,7 +151,8 @@ class Operation:
             hands = self._deal(vehicles)
             await self._check_homes(hands)
             self.out_dir.mkdir(parents=True, exist_ok=True)
-            await asyncio.gather(*(self._fly_hand(vehicle, url, hand) for vehicle, url, hand in hands))
+            async with ControlServer(self.out_dir, lambda: self.airspace.flights):
+                await asyncio.gather(*(self._fly_hand(vehicle, url, hand) for vehicle, url, hand in hands))
         result = FlightResult(tuple(self.results[orders.sortie.id] for orders in self.orders))
         self._write_report(result)
         return result

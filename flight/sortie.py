@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from shapely.geometry.base import BaseGeometry
 
 from flight.capturelog import Capture
+from flight.clock import now_s
 from flight.errors import CommandError, FlightError, PreflightError
 from flight.events import (
     CheckEvent,
@@ -100,7 +100,7 @@ class SortieFlight:
         """Uploads, checks, flies, follows to disarming; never raises for what a vehicle or a link does."""
         recorder = Recorder(self.vehicle, self.files.tlog, self.files.commands, self.operator)
         flusher = asyncio.create_task(self._flush(recorder))
-        self._texts_seen_s = time.monotonic()
+        self._texts_seen_s = now_s()
         why, missing = "", 0
         wh_before = self._consumed_wh()
         try:
@@ -263,7 +263,7 @@ class SortieFlight:
             self._say_texts()
             if state.reboots != reboots:
                 raise FlightError(f"{vehicle.name} restarted in flight at item {self.reached_item}")
-            if time.monotonic() - state.last_packet_s > _LINK_GIVE_UP_S:
+            if now_s() - state.last_packet_s > _LINK_GIVE_UP_S:
                 raise FlightError(
                     f"{vehicle.name} has been silent for {_LINK_GIVE_UP_S:.0f} s at item {self.reached_item}"
                 )
@@ -284,7 +284,7 @@ class SortieFlight:
         self.helm.look()
         if state.mission is not None and state.mode == "AUTO":
             self.reached_item = max(self.reached_item, state.mission.seq)
-        late = time.monotonic() - state.last_packet_s > _LINK_LATE_S
+        late = now_s() - state.last_packet_s > _LINK_LATE_S
         if late != self._link_said:
             self._link_said = late
             self._text(4 if late else 5, "the link is silent" if late else "the link is back")
@@ -309,7 +309,7 @@ class SortieFlight:
             ProgressEvent(
                 self.sortie_id, self.vehicle.system_id, state.mode, self.reached_item, self.orders.last_item, at.lon,
                 at.lat, at.height_rel_m, at.speed_mps, battery, self.photos.count if self.photos else 0,
-                state.boot_s - begun_s, time.monotonic() - state.last_packet_s, guard,
+                state.boot_s - begun_s, now_s() - state.last_packet_s, guard,
             )
         )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flight.clock import now_s
 from flight.wire import Packet
 
 # ArduCopter's custom modes by name (ardupilot ArduCopter/mode.h).
@@ -185,11 +185,11 @@ class VehicleState:
     texts: deque[Text] = field(default_factory=lambda: deque(maxlen=100))
     fence_breach: int = 0
 
-    def age_s(self, reading: NamedTuple | None, now_s: float | None = None) -> float:
+    def age_s(self, reading: NamedTuple | None) -> float:
         """Seconds of this machine's clock since a reading came; infinite where there is none."""
         if reading is None:
             return math.inf
-        return (time.monotonic() if now_s is None else now_s) - float(reading[0])
+        return now_s() - float(reading[0])
 
     @property
     def mode(self) -> str:

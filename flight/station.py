@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flight.address import parse_address
+from flight.clock import now_s
 from flight.errors import LinkError
 from flight.link import Link, Peer, make_link
 from flight.signing import SignatureCheck, Signer, SigningKey
@@ -57,18 +57,18 @@ class Channel:
         decoder = self._decoders.get(peer)
         if decoder is None:
             decoder = self._decoders[peer] = Decoder(self._check)
-        now_s = time.monotonic()
+        at_s = now_s()
         for packet in decoder.feed(data):
             vehicle = self.vehicles.get(packet.system)
             if vehicle is None:
                 vehicle = self._meet(packet, peer)
                 if vehicle is None:
                     continue
-            if vehicle.peer != peer and not self._moved(vehicle, peer, now_s):
+            if vehicle.peer != peer and not self._moved(vehicle, peer, at_s):
                 continue
             if packet.msg_id == _TIMESYNC:
-                vehicle.pong(packet.fields, now_s)
-            vehicle.receive(packet, now_s)
+                vehicle.pong(packet.fields, at_s)
+            vehicle.receive(packet, at_s)
 
     def _meet(self, packet: Packet, peer: Peer) -> Vehicle | None:
         if packet.msg_id != _HEARTBEAT or packet.system == SYSTEM_ID or packet.component != 1:
@@ -167,21 +167,21 @@ class Station:
         return f"{url} speaks MAVLink but no autopilot sent a heartbeat in {waited_s:g} s"
 
     async def _beat(self) -> None:
-        due_s = time.monotonic()
+        due_s = now_s()
         while True:
             for channel in self.channels:
                 channel.broadcast_heartbeat()
             self.heartbeats_sent += 1
             due_s += self._interval_s
-            now_s = time.monotonic()
-            if due_s > now_s:
-                await asyncio.sleep(due_s - now_s)
-            self.worst_heartbeat_late_s = max(self.worst_heartbeat_late_s, time.monotonic() - due_s)
-            if time.monotonic() - due_s > 1.0:
-                due_s = time.monotonic()  # the machine slept: do not make up for missed beats in a burst
+            wait_s = due_s - now_s()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            self.worst_heartbeat_late_s = max(self.worst_heartbeat_late_s, now_s() - due_s)
+            if now_s() - due_s > 1.0:
+                due_s = now_s()  # the machine slept: do not make up for missed beats in a burst
 
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             for vehicle in self.vehicles:
-                vehicle.ping(time.monotonic())
+                vehicle.ping(now_s())

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Sequence
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flight.clock import now_s
 from flight.errors import TransferError
 from flight.items import TYPE_NAMES, WireItem, first_difference, from_fields
 from flight.vehicle import Inbox, Vehicle
@@ -73,7 +73,7 @@ class _Upload:
         self.sent_s: dict[int, float] = {}  # when an item was sent, for those sent once
         self.tries = 0
         self.hint = False
-        self.moved_s = time.monotonic()
+        self.moved_s = now_s()
         self.due_s = 0.0
 
     def send_count(self) -> None:
@@ -83,24 +83,24 @@ class _Upload:
 
     def wait(self, seconds: float) -> None:
         """The next silence is this far away."""
-        self.due_s = time.monotonic() + seconds
+        self.due_s = now_s() + seconds
 
     def send_item(self, seq: int) -> None:
         v = self.vehicle
         v.send(self.items[seq].message(seq, v.system_id, v.component_id, self.mission_type))
-        self.sent_s[seq] = math.nan if seq < self.highest else time.monotonic()
+        self.sent_s[seq] = math.nan if seq < self.highest else now_s()
         self.highest = max(self.highest, seq + 1)
 
     def requested(self, seq: int) -> None:
         """The vehicle asks for an item."""
         if seq <= self.asked or seq >= len(self.items):
             return  # a late double, or a repeat of what is on its way: our own timeout is the shorter one
-        now_s = time.monotonic()
-        self.vehicle.rtt.add(now_s - (self.sent_s.get(seq - 1, math.nan) if seq else self.moved_s))
+        at_s = now_s()
+        self.vehicle.rtt.add(at_s - (self.sent_s.get(seq - 1, math.nan) if seq else self.moved_s))
         if self.probe < 0:
             self.window = min(self.window + 0.1, self.most)
         self.asked, self.probe, self.tries, self.hint = seq, -1, 0, False
-        self.moved_s = now_s
+        self.moved_s = at_s
         for number in range(max(seq, self.sent_to), min(seq + int(self.window), len(self.items))):
             self.send_item(number)
             self.sent_to = number + 1
@@ -109,7 +109,7 @@ class _Upload:
     def silent(self) -> None:
         """No progress within the timeout."""
         self.tries += 1
-        if self.tries > _LEAST_TRIES and time.monotonic() - self.moved_s > _STALL_S:
+        if self.tries > _LEAST_TRIES and now_s() - self.moved_s > _STALL_S:
             raise TransferError(self._stalled())
         if self.asked < 0:
             self.send_count()
@@ -131,7 +131,7 @@ class _Upload:
         if not self.hint:
             self.hint = True
             smooth_s = self.vehicle.rtt.smooth_s
-            self.due_s = min(self.due_s, time.monotonic() + (0.5 * smooth_s if smooth_s == smooth_s else 0.2) + 0.005)
+            self.due_s = min(self.due_s, now_s() + (0.5 * smooth_s if smooth_s == smooth_s else 0.2) + 0.005)
 
     def acknowledged(self, result: int) -> bool:
         """True when it is done."""
@@ -154,14 +154,14 @@ class _Upload:
     def _stalled(self) -> str:
         return (
             f"{self.vehicle.name}: the {TYPE_NAMES[self.mission_type]} upload stands at item {max(self.asked, 0)} of "
-            f"{len(self.items)} for {time.monotonic() - self.moved_s:.0f} s; check the link and upload again"
+            f"{len(self.items)} for {now_s() - self.moved_s:.0f} s; check the link and upload again"
         )
 
     async def run(self, progress: Progress) -> None:
         with self.vehicle.inbox(*_REQUESTS, _ACK) as inbox:
             self.send_count()
             while True:
-                packet = await inbox.get(self.due_s - time.monotonic())
+                packet = await inbox.get(self.due_s - now_s())
                 if packet is None:
                     self.silent()
                 elif packet.fields.mission_type != self.mission_type:
@@ -181,14 +181,14 @@ async def upload(vehicle: Vehicle, items: Sequence[WireItem], mission_type: int,
     Raises:
         TransferError: Refused, or no progress; the vehicle's old list may be incomplete then.
     """
-    no_space_until_s = time.monotonic() + _NO_SPACE_FOR_S
+    no_space_until_s = now_s() + _NO_SPACE_FOR_S
     for _ in range(_WHOLE_TRIES * 8):
         ardupilot = vehicle.state.heartbeat is not None and vehicle.state.heartbeat.autopilot == 3
         try:
             await _Upload(vehicle, items, mission_type, UPLOAD_WINDOW if ardupilot else 1).run(progress)
             return
         except _NoSpaceError:
-            if time.monotonic() > no_space_until_s:
+            if now_s() > no_space_until_s:
                 raise TransferError(
                     f"{vehicle.name} has no space for {len(items)} {TYPE_NAMES[mission_type]} items: plan less a sortie"
                 ) from None
@@ -205,14 +205,14 @@ class _Download:
         self.vehicle, self.mission_type, self.inbox = vehicle, mission_type, inbox
         self.got: dict[int, WireItem] = {}
         self.asked_s: dict[int, tuple[float, int]] = {}  # number -> when asked, how often
-        self.moved_s = time.monotonic()
+        self.moved_s = now_s()
 
     async def count(self) -> int:
         v = self.vehicle
         for attempt in range(_LEAST_TRIES * 2):
             v.send(mavlink.MAVLink_mission_request_list_message(v.system_id, v.component_id, self.mission_type))
-            until_s = time.monotonic() + v.rtt.timeout_s(min(attempt, 3))
-            while (left_s := until_s - time.monotonic()) > 0:
+            until_s = now_s() + v.rtt.timeout_s(min(attempt, 3))
+            while (left_s := until_s - now_s()) > 0:
                 packet = await self.inbox.get(left_s)
                 if packet is None:
                     break
@@ -225,23 +225,23 @@ class _Download:
 
     def ask(self, seq: int) -> None:
         v = self.vehicle
-        self.asked_s[seq] = (time.monotonic(), self.asked_s.get(seq, (0.0, 0))[1] + 1)
+        self.asked_s[seq] = (now_s(), self.asked_s.get(seq, (0.0, 0))[1] + 1)
         v.send(mavlink.MAVLink_mission_request_int_message(v.system_id, v.component_id, seq, self.mission_type))
 
     def ask_due(self, total: int) -> float:
         """Fills the window, asks again for what is overdue, and gives the seconds to the next timeout."""
-        now_s = time.monotonic()
+        at_s = now_s()
         open_ = sorted(self.asked_s)
         for seq in open_:
             asked_s, tries = self.asked_s[seq]
-            if now_s - asked_s > self.vehicle.rtt.timeout_s(min(tries - 1, 3)):
+            if at_s - asked_s > self.vehicle.rtt.timeout_s(min(tries - 1, 3)):
                 self.ask(seq)
         following = max((max(self.asked_s, default=-1), max(self.got, default=-1))) + 1
         while len(self.asked_s) < DOWNLOAD_WINDOW and following < total:
             self.ask(following)
             following += 1
         dues = [at + self.vehicle.rtt.timeout_s(min(tries - 1, 3)) for at, tries in self.asked_s.values()]
-        return max(0.0, min(dues, default=now_s) - time.monotonic())
+        return max(0.0, min(dues, default=at_s) - now_s())
 
     def take(self, packet: Packet) -> None:
         if packet.msg_id not in _ITEMS or not self._ours(packet) or packet.fields.seq in self.got:
@@ -250,9 +250,9 @@ class _Download:
         if asked is None:
             return
         if asked[1] == 1:
-            self.vehicle.rtt.add(time.monotonic() - asked[0])
+            self.vehicle.rtt.add(now_s() - asked[0])
         self.got[packet.fields.seq] = from_fields(packet.fields)
-        self.moved_s = time.monotonic()
+        self.moved_s = now_s()
 
     async def run(self, progress: Progress) -> list[WireItem]:
         total = await self.count()
@@ -261,7 +261,7 @@ class _Download:
             if packet is not None:
                 self.take(packet)
                 progress(len(self.got), total, f"{TYPE_NAMES[self.mission_type]} read back")
-            elif time.monotonic() - self.moved_s > _STALL_S:
+            elif now_s() - self.moved_s > _STALL_S:
                 raise TransferError(
                     f"{self.vehicle.name}: reading the {TYPE_NAMES[self.mission_type]} back stands at "
                     f"{len(self.got)} of {total} items; check the link"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flight.clock import now_s
 from flight.errors import CommandError, LinkError
 from flight.link import Link, Peer
 from flight.rtt import RoundTrip
@@ -180,10 +181,10 @@ class Vehicle:
 
         A vehicle that says nothing has a clock that stands still: then the wall's clock ends the wait.
         """
-        start_s, wall_start_s = self.state.boot_s, time.monotonic()
+        start_s, wall_start_s = self.state.boot_s, now_s()
         reboots = self.state.reboots
         while not condition():
-            silent_s = time.monotonic() - max(self.state.last_packet_s, wall_start_s)
+            silent_s = now_s() - max(self.state.last_packet_s, wall_start_s)
             waited_s = self.state.boot_s - start_s if self.state.reboots == reboots else math.inf
             if waited_s > wait_s or silent_s > max(5.0, wait_s / self.speedup):
                 return condition()
@@ -214,7 +215,7 @@ class Vehicle:
         async with lock:
             with self.inbox(mavlink.MAVLINK_MSG_ID_COMMAND_ACK) as inbox:
                 for attempt in range(tries):
-                    sent_s = time.monotonic()
+                    sent_s = now_s()
                     self.send(
                         mavlink.MAVLink_command_long_message(
                             self.system_id, self.component_id, number, min(attempt, 255), *filled
@@ -223,20 +224,20 @@ class Vehicle:
                     outcome = await self._acknowledged(inbox, number, name, self.rtt.timeout_s(attempt))
                     if outcome is not None:
                         if attempt == 0:
-                            self.rtt.add(time.monotonic() - sent_s)
+                            self.rtt.add(now_s() - sent_s)
                         return outcome
         return Outcome(name, "no answer")
 
     async def _acknowledged(self, inbox: Inbox, number: int, name: str, wait_s: float) -> Outcome | None:
-        until_s = time.monotonic() + wait_s
-        while (left_s := until_s - time.monotonic()) > 0:
+        until_s = now_s() + wait_s
+        while (left_s := until_s - now_s()) > 0:
             packet = await inbox.get(left_s)
             if packet is None:
                 return None
             if packet.fields.command != number:
                 continue
             if packet.fields.result == mavlink.MAV_RESULT_IN_PROGRESS:
-                until_s = time.monotonic() + max(wait_s, 5.0)
+                until_s = now_s() + max(wait_s, 5.0)
                 continue
             return Outcome(name, _RESULTS.get(packet.fields.result, f"result {packet.fields.result}"), self._said())
         return None
@@ -244,7 +245,7 @@ class Vehicle:
     def _said(self) -> str:
         """The autopilot's reason: its last warning or worse of the last two seconds."""
         for text in reversed(self.state.texts):
-            if time.monotonic() - text.at_s > 2.0:
+            if now_s() - text.at_s > 2.0:
                 break
             if text.severity <= mavlink.MAV_SEVERITY_WARNING:
                 return text.text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from shapely.geometry.base import BaseGeometry
 
+from flight.clock import now_s
 from flight.guard import CALM, Action, Decision, Guard
 from flight.helm import Helm
 from flight.orders import Orders
@@ -51,7 +51,7 @@ class Watch:
         return View(
             now_s=state.boot_s, state=state, orders=self.orders, policy=self.policy, sight=self.sight,
             power=self.power, me=Motion(x, y, at.height_rel_m, at.east_mps, at.north_mps, -at.down_mps),
-            home_alt_m=at.alt_amsl_m - at.height_rel_m, link_age_s=time.monotonic() - state.last_packet_s,
+            home_alt_m=at.alt_amsl_m - at.height_rel_m, link_age_s=now_s() - state.last_packet_s,
             others=tuple(self._others()), holding=self.decision.action in (Action.HOLD, Action.HEIGHT),
         )  # fmt: skip
 

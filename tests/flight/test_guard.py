@@ -91,11 +91,7 @@ def test_an_ordinary_flight_disturbs_no_rule(orders):
     x = 0.0
     for n in range(400):
         x += 4.0
-        decision = guard.step(
-            make_view(orders, x=x % 300, vx=8.0, now_s=100 + n * 0.5)
-            if x % 300 > 4
-            else make_view(orders, x=x % 300, vx=8.0, now_s=100 + n * 0.5)
-        )
+        decision = guard.step(make_view(orders, x=x % 300, vx=8.0, now_s=100 + n * 0.5))
         # Every 300 m the scripted flight jumps back to its lane's beginning: that jump, and only that, is seen.
         assert decision.rule in ("", "gps")
 
