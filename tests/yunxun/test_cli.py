@@ -27,7 +27,29 @@ def area_file(folder: Path, ring: list[list[float]], **top: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", ["plan", "simulate", "fly", "stitch", "detect", "file", "serve", "patrol", "demo", "token", "user add"]
+    "verb",
+    [
+        "plan",
+        "simulate",
+        "fly",
+        "stitch",
+        "detect",
+        "file",
+        "serve",
+        "patrol",
+        "demo",
+        "token",
+        "user add",
+        "train",
+        "evaluate",
+        "rollback",
+        "fleet status",
+        "fleet pause",
+        "fleet resume",
+        "fleet return",
+        "fleet land",
+        "fleet goto",
+    ],
 )
 def test_every_verb_shows_an_example(verb: str) -> None:
     code, out, _ = run(*verb.split(), "--help")
