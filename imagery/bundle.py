@@ -179,7 +179,10 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     by_frame = _selector(ties.frame, frames)
     by_point = _selector(ties.point, points)
     # Frames' and points' own blocks.
-    u = (by_frame @ np.einsum("mki,mkj->mij", a, a).reshape(-1, 36)).reshape(-1, 6, 6)
+    u = np.zeros((frames, 36))
+    for part in _parts(len(r)):
+        u += by_frame[:, part] @ np.einsum("mki,mkj->mij", a[part], a[part]).reshape(-1, 36)
+    u = u.reshape(-1, 6, 6)
     g_c = by_frame @ np.einsum("mki,mk->mi", a, r)
     diagonal = np.arange(3)
     u[:, diagonal, diagonal] += 1.0 / know.R_sigma**2
@@ -195,10 +198,13 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     # Elimination of the points.
     six = np.arange(6)
     u[:, six, six] *= 1.0 + damping
-    y = np.einsum("mki,mkj->mij", a, np.einsum("mkj,mij->mki", b, root[ties.point]))
     order = np.argsort(ties.frame, kind="stable")
+    y = np.empty((len(r), 6, 3))
+    for part in _parts(len(r)):
+        own = order[part]
+        y[part] = np.einsum("mki,mkj->mij", a[own], np.einsum("mkj,mij->mki", b[own], root[ties.point[own]]))
     pointer = np.concatenate([[0], np.cumsum(np.bincount(ties.frame, minlength=frames))])
-    coupling = bsr_matrix((y[order], ties.point[order], pointer), shape=(6 * frames, 3 * points))
+    coupling = bsr_matrix((y, ties.point[order], pointer), shape=(6 * frames, 3 * points))
     own = bsr_matrix((u, np.arange(frames), np.arange(frames + 1)), shape=(6 * frames, 6 * frames))
     reduced = own - (coupling @ coupling.T.tobsr((3, 6))).tobsr((6, 6))
     eliminated = np.einsum("pij,pj->pi", root, g_p).ravel()
@@ -240,6 +246,11 @@ def _linearised(state: State, know: Knowledge, ties: Ties, soft: float) -> tuple
     by_world = np.einsum("mki,mij->mkj", by_point, state.R[ties.frame])
     a = np.concatenate([-np.einsum("mki,mij->mkj", by_point, _cross(points)), -by_world], axis=2)
     return a, by_world, by_lens * root[:, None, None], r * root[:, None]
+
+
+def _parts(count: int, most: int = 50_000) -> list[slice]:
+    """Runs of observations that are worked on at a time, so that products of derivatives never exist all at once."""
+    return [slice(start, start + most) for start in range(0, count, most)]
 
 
 def _selector(index: NDArray[np.int64], size: int) -> csr_matrix:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagery.adjust import AGAIN, adjust, judge
-from imagery.bundle import Knowledge, State
+from imagery.blocks import DIRECT_FRAMES, BlockSolver
+from imagery.bundle import Knowledge, Solver, State, direct
 from imagery.control import KnownPoints, join
 from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet
@@ -94,7 +95,7 @@ def solve(
     state, know = first_state(photos, setting, layout, fit.points)
     ground_z = float(np.median(state.C[:, 2] - layout.height_m))
     progress(0, 1, "adjustment")
-    adjusted = adjust(state, know, fit, ground_z)
+    adjusted = adjust(state, know, fit, ground_z, solver_for(state, ground_z))
     level = float(np.median(adjusted.state.X[:, 2])) if len(adjusted.state.X) else ground_z
     rms, _ = judge(adjusted.state, know, held, level)
     placed = _placed(len(photos), adjusted.ties, matches)
@@ -120,7 +121,8 @@ def solve_again(
     for points in known:
         state, know, ties = join(state, know, ties, points)
     loose = np.maximum(know.bias_sigma, FREE_BIAS_M)
-    adjusted = adjust(state, replace(know, bias_sigma=loose), ties, solution.ground_z, rounds=AGAIN)
+    solver = solver_for(state, solution.ground_z)
+    adjusted = adjust(state, replace(know, bias_sigma=loose), ties, solution.ground_z, solver, AGAIN)
     own = ~np.isfinite(adjusted.know.X_sigma[:, 0])
     level = float(np.median(adjusted.state.X[own, 2])) if own.any() else solution.ground_z
     rms, _ = judge(adjusted.state, adjusted.know, solution.held, level)
@@ -135,6 +137,11 @@ def solve_again(
         placed=placed,
         ground_z=level,
     )
+
+
+def solver_for(state: State, ground_z: float) -> Solver:
+    """One factorisation for hundreds of frames, blocks with a global tie for thousands."""
+    return direct if len(state.C) <= DIRECT_FRAMES else BlockSolver(state.C, state.R, ground_z)
 
 
 def _diagonals(index: Index) -> Floats | None:

@@ -6,6 +6,7 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
 from imagery.errors import ImageryError
 from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet, write_text
+from imagery.gcp import Mark, errors_at, known_points, read_marks, rms_m, to_earth
 from imagery.heights import Surface, coarse, from_dense, write_surface
 from imagery.index import Index, read_index
 from imagery.poses import Poses, read_poses
@@ -89,6 +91,8 @@ def stitch(
     cv2.setNumThreads(1)
     frames_dir, out_tif = Path(frames_dir), Path(out_tif)
     out_tif.parent.mkdir(parents=True, exist_ok=True)
+    control = read_marks(options.gcp) if options.gcp else []
+    checks = read_marks(options.check) if options.check else []
     baseline = mosaic_of(options.baseline) if options.baseline else None
     crs = baseline_crs(baseline) if baseline else None
     registration: Registration | None = None
@@ -99,6 +103,7 @@ def stitch(
         if baseline:
             tell(0, 1, "baseline")
             solution, registration = _onto(baseline, solution, index, store, frames_dir)
+    solution = _controlled(solution, index, control)
     poses = to_poses(solution, index)
     ground = _ground(solution, poses, frames_dir)
     scene = views(poses, frames_dir, ground)
@@ -116,6 +121,7 @@ def stitch(
             "peak_mb": _peak_mb(),
             "colour_residual": round(colour_residual, 2),
             "registration": asdict(registration) if registration else None,
+            **_mark_report(solution, index, control, checks),
         }
     )
     write_text(out_tif.with_name("mosaic.json"), report.model_dump_json(indent=1))
@@ -140,6 +146,28 @@ def _onto(
     moved = solve_again(solution, index, [ties.fit], lenses)
     ground = _ground(moved, to_poses(moved, index), frames_dir)
     return moved, judge_registration(solution, moved, ties, ground, index, gsd_m)
+
+
+def _controlled(solution: Solution, index: Index, control: Sequence[Mark]) -> Solution:
+    """The solution pulled to its ground control."""
+    if not control:
+        return solution
+    if solution.setting.frame.is_local:
+        solution = to_earth(solution, control, index)
+    return solve_again(solution, index, [known_points(control, solution, index)])
+
+
+def _mark_report(
+    solution: Solution, index: Index, control: Sequence[Mark], checks: Sequence[Mark]
+) -> dict[str, object]:
+    used = errors_at(solution, control, index) if control else []
+    compared = errors_at(solution, checks, index) if checks else []
+    return {
+        "gcp_rms_m": rms_m(used),
+        "check_rms_m": rms_m(compared),
+        "gcp": [asdict(error) for error in used],
+        "check": [asdict(error) for error in compared],
+    }
 
 
 def _cpu_s() -> float:
