@@ -85,10 +85,11 @@ def camera_to_enu(roll_deg: float, pitch_deg: float, yaw_deg: float) -> NDArray[
     return out
 
 
-def enlarged(coarse: Floats, camera: Camera) -> Floats:
-    """A coarse-grid field at every pixel: (height, width) or (height, width, c)."""
+def enlarged(coarse: Floats, camera: Camera, step: int = 1) -> Floats:
+    """A coarse-grid field at every pixel (height, width[, c]), or at the middle of every `step` × `step` pixels."""
     pad = cv2.copyMakeBorder(coarse, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    full = cv2.resize(pad, (pad.shape[1] * STRIDE_PX, pad.shape[0] * STRIDE_PX), interpolation=cv2.INTER_LINEAR)
-    # resize puts sample k of `pad` at pixel (k + 0.5) stride - 0.5; without `first`, coarse k is at k stride - 0.5.
-    first = STRIDE_PX + STRIDE_PX // 2
-    return full[first : first + camera.height_px, first : first + camera.width_px]
+    times = STRIDE_PX // step
+    full = cv2.resize(pad, (pad.shape[1] * times, pad.shape[0] * times), interpolation=cv2.INTER_LINEAR)
+    # resize puts sample k of `pad` at pixel (k + 0.5) times - 0.5; without `first`, coarse k is at k times - 0.5.
+    first = times + times // 2
+    return full[first : first - (-camera.height_px // step), first : first - (-camera.width_px // step)]

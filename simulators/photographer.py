@@ -72,7 +72,7 @@ def photograph(
     if processes <= 1:
         room = Darkroom(*arguments)
         for job in jobs:
-            _develop(room, *job)
+            develop(room, *job)
             done += 1
             if progress:
                 progress(done, total, "photographs")
@@ -104,10 +104,11 @@ def _open_room(ground: Ground, camera: Camera, optics: Optics, seed: int) -> Non
 
 def _develop_here(job: tuple[Exposure, Path, int]) -> None:
     assert _room is not None
-    _develop(_room, *job)
+    develop(_room, *job)
 
 
-def _develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> None:
+def develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> None:
+    """Renders one photograph and writes it with its metadata."""
     image = room.develop(exposure)
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:

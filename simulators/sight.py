@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.raster import Bytes, Floats
+from simulators.raster import Floats
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,33 @@ class Fan:
 
 @dataclass(frozen=True)
 class Sight:
-    """Solution over a fan: `share` (reach, count) is hit distance over datum distance; `wall` marks vertical hits."""
+    """Solution over a fan: `share` (reach, count) is hit distance over datum distance."""
 
     fan: Fan
     share: Floats
-    wall: Bytes
 
-    def at(self, u: Floats, v: Floats) -> tuple[Floats, Bytes]:
-        """Share and wall flag for datum points (u, v) in ground pixels from the camera's foot."""
+    def at(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
+        """Share for datum points (u, v) in ground pixels from the camera's foot, and its error by the fan's cells."""
         fan = self.fan
         distance, angle = cv2.cartToPolar(u, v)
-        angle -= np.float32(fan.first_rad)
-        np.mod(angle, np.float32(2 * math.pi), out=angle)
+        slack: Floats = np.divide(np.float32(1.3 * fan.step_px), np.maximum(distance, 1.0))
+        if fan.first_rad:
+            angle -= np.float32(fan.first_rad)
+            np.mod(angle, np.float32(2 * math.pi), out=angle)
         angle *= np.float32(1 / fan.step_rad)
         distance -= np.float32(fan.nearest_px)
         distance *= np.float32(1 / fan.step_px)
-        np.clip(angle, 0, fan.count - 1, out=angle)
-        np.clip(distance, 0, fan.reach - 1, out=distance)
         share = cv2.remap(self.share, angle, distance, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        wall = cv2.remap(self.wall, angle, distance, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        return share, wall
+        return share, slack
 
 
-def fan_of(u: Floats, v: Floats, frame_gsd_px: float, step_px: float = 1.5) -> Fan:
+def fan_of(u: Floats, v: Floats, frame_gsd_px: float, step_px: float = 1.6) -> Fan:
     """The fan that covers datum points (u, v), fine enough for a photograph of `frame_gsd_px` ground pixels a pixel."""
     distance = np.hypot(u, v)
     far, near = float(distance.max()) + 2, float(distance.min())
     over_foot = u.min() < 0 < u.max() and v.min() < 0 < v.max() and near < 0.3 * far
     if over_foot:
-        first, span, near = -math.pi, 2 * math.pi, 0.0
+        first, span, near = 0.0, 2 * math.pi, 0.0
     else:
         middle = math.atan2(float(v.mean()), float(u.mean()))
         turned = np.angle(np.exp(1j * (np.arctan2(v, u) - middle)))
@@ -108,16 +106,13 @@ def look(heights: Floats, datum_m: float, foot_col: float, foot_row: float, came
     hit.ravel()[bins.ravel()] = order
     hit = hit[: fan.reach]
     np.maximum.accumulate(hit, axis=0, out=hit)
-    wall: Bytes = np.zeros((fan.reach, fan.count), np.uint8)
-    np.equal(hit[2:], hit[:-2], out=wall[1:-1], casting="unsafe")
-    wall = cv2.dilate(wall, np.ones((3, 3), np.uint8))
     share = hit.astype(np.float32)
     share *= np.float32(fan.step_px)
     share += np.float32(fan.nearest_px)
     share *= (1 / np.maximum(radii, 1e-3))[:, None]
     if fan.nearest_px == 0:
         share[0] = share[1]
-    return Sight(fan, np.minimum(share, 1, out=share), wall)
+    return Sight(fan, np.minimum(share, 1, out=share))
 
 
 @lru_cache(maxsize=4)
