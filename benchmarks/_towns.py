@@ -10,15 +10,21 @@ import cv2
 import numpy as np
 import rasterio
 import shapely
+from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from shapely.geometry import mapping, shape
 
+from imagery.stitch import StitchOptions, stitch
 from inference.detect import BaselineFiles, DetectRequest
 from inference.sites import SiteCollection
 from inference.training.scoring import Case, Found, TrueThing
 from simulators.changes import Changes
+from simulators.survey import write_patrol
 from simulators.town import Town, TownDay, build_town
+
+# Every simulated town of the benchmarks stands here.
+CRS = "EPSG:32650"
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,71 @@ def write_town(seed: int, folder: Path, size_m: float, changes: Changes, gsd_m: 
     return TownFiles(folder, request, _things(days[1], town), size_m * size_m)
 
 
-def case_of(place: str, sites: SiteCollection, truth: tuple[TrueThing, ...], area_m2: float, crs: str) -> Case:
-    """A detection beside its truth, in metres."""
-    from pyproj import Transformer
+def _stitched(day: Path, baseline: Path | None) -> None:
+    if not (day / "mosaic.json").is_file():
+        stitch(day / "frames", day / "mosaic.tif", StitchOptions(dense=True, baseline=baseline))
 
+
+def _request(now: Path, then: Path, permits: Path | None) -> DetectRequest:
+    return DetectRequest(
+        mosaic=now / "mosaic.tif",
+        poses=now / "poses.json",
+        dsm=now / "dsm.tif",
+        frames_dir=now / "frames",
+        baseline=BaselineFiles(then / "mosaic.tif", then / "dsm.tif", then / "poses.json", then / "frames"),
+        permits=permits,
+    )
+
+
+def town_from_frames(seed: int, folder: Path, size_m: float) -> TownFiles:
+    """Two days photographed, stitched one onto the other: the whole pipeline."""
+    write_patrol(folder, seed, size_m=(size_m, size_m), processes=1)
+    then, now = folder / "day0", folder / "day1"
+    _stitched(then, None)
+    _stitched(now, then / "mosaic.tif")
+    to_metres = Transformer.from_crs("EPSG:4326", CRS, always_xy=True)
+    truth = []
+    for feature in json.loads((now / "truth.geojson").read_text(encoding="utf-8"))["features"]:
+        properties = feature["properties"]
+        if properties["family"] not in ("construction", "sanitation"):
+            continue
+        if properties["family"] == "construction" and not properties["new"]:
+            continue
+        polygon = shapely.transform(shape(feature["geometry"]), to_metres.transform, interleaved=False)
+        truth.append(
+            TrueThing(
+                polygon,
+                properties["family"],
+                wanted=not properties.get("permitted"),
+                neutral=not properties["new"],
+                area_m2=properties.get("area_m2") or polygon.area,
+            )
+        )
+    return TownFiles(folder, _request(now, then, now / "permits.geojson"), tuple(truth), size_m * size_m)
+
+
+def real_pair(name: str, data: Path, folder: Path) -> DetectRequest:
+    """Two flights over one unchanged place: drone against drone at Toledo, even against odd frames at Caliterra."""
+    if name == "toledo":
+        source = data / "toledo_two_drones"
+        parts = (sorted(source.glob("DJI_*.JPG")), sorted(source.glob("1JI_*.JPG")))
+    else:
+        files = sorted((data / "caliterra_construction").glob("*.jpg"))
+        parts = (files[::2], files[1::2])
+    days = (folder / "then", folder / "now")
+    for day, files in zip(days, parts, strict=True):
+        (day / "frames").mkdir(parents=True, exist_ok=True)
+        for file in files:
+            link = day / "frames" / file.name
+            if not link.exists():
+                link.symlink_to(file)
+    _stitched(days[0], None)
+    _stitched(days[1], days[0] / "mosaic.tif")
+    return _request(days[1], days[0], None)
+
+
+def case_of(place: str, sites: SiteCollection, truth: tuple[TrueThing, ...], area_m2: float, crs: str = CRS) -> Case:
+    """A detection beside its truth, in metres."""
     to_metres = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     found = tuple(
         Found(

@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simulators.fleet import SimulatedFleet
 from simulators.sitl import SitlFleet, find_arducopter
-
 from tests.simulators.copter.ground import HOME, NONE, Row, at, survey
 from tests.simulators.ports import free_base_port
 from tests.simulators.wall import WallGround
@@ -92,7 +91,9 @@ def main() -> None:
             if real is not None:
                 theirs = fly(SitlFleet(1, [HOME], base_port=free_base_port(1), **wind), rows)
                 error = ours.duration_s / theirs.duration_s - 1
-                mission = [seq for seq, _ in ours.reached][:-1] == [seq for seq, _ in theirs.reached][: len(ours.reached) - 1]
+                mission = [seq for seq, _ in ours.reached][:-1] == [seq for seq, _ in theirs.reached][
+                    : len(ours.reached) - 1
+                ]
                 line += (
                     f" | ArduCopter {theirs.duration_s:.1f} s, {theirs.photos} photos, {theirs.miss_m:.2f} m | "
                     f"{100 * error:+.1f} %, same items in the same order: {mission}"

@@ -10,6 +10,7 @@ import csv
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from zipfile import BadZipFile
 
 import shapely
 from openpyxl import load_workbook
@@ -74,7 +75,7 @@ def read_code_set(source: str | Path = DEFAULT_CODE_SET) -> dict[str, Matter]:
             return _checked(list(csv.DictReader(file)), str(path))
     try:
         sheet = load_workbook(path, read_only=True).worksheets[0]
-    except (InvalidFileException, OSError, KeyError, ValueError) as error:
+    except (InvalidFileException, OSError, KeyError, ValueError, BadZipFile) as error:
         raise InferenceError(f"{path} is not a CSV or XLSX file: {error}") from error
     rows = [[str(v).strip() if v is not None else "" for v in row] for row in sheet.iter_rows(values_only=True)]
     rows = [row for row in rows if any(row)]

@@ -1,0 +1,226 @@
+"""How well candidates are found: simulated towns, composites, no-change photographs, real dumps, speed, merging.
+
+One frozen threshold per family (the model cards') for all rows; places unseen in training; intervals by place.
+
+    python benchmarks/detect.py                      # a quick look: 3 towns from perfect mosaics, merging, real sets
+    python benchmarks/detect.py --rows towns --towns 20 --from-frames    # the whole pipeline, about 2.5 CPU-h
+
+Rows that need `../shared/data` say so and are left out where it is absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from _towns import case_of, real_pair, town_from_frames, write_town
+
+from inference.detect import Budget, DetectRequest, detect_patrol
+from inference.merge import merge_boxes
+from inference.registry import serving_model
+from inference.training.evaluate import LEAST_M2, judge_held_out
+from inference.training.scoring import Case, average_precision, score
+from inference.waste import probabilities
+from simulators.changes import Changes
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+FIRST_SEED = 9000
+
+
+def thresholds() -> dict[str, float]:
+    return {f: serving_model(m).card.threshold for f, m in (("construction", "change"), ("sanitation", "waste"))}
+
+
+def line(what: str, bar: str, got: str) -> None:
+    print(f"{what:<58} | {bar:<44} | {got}", flush=True)
+
+
+def report(what: str, cases: list[Case], bars: dict[str, str]) -> None:
+    frozen = thresholds()
+    for family, bar in bars.items():
+        m = score(cases, family, frozen[family], LEAST_M2[family])
+        got = (
+            f"recall {m['recall']}, precision {m['precision']}, false/km2 {m['false_per_km2']}, AP50 {m['ap50']}, "
+            f"ECE {m['ece']}, candidates/object {m['duplicates']}, permitted filed {m['permitted_filed'].value:.0f}, "
+            f"n {m['wanted'].value:.0f}"
+        )
+        line(f"{what}: {family}", bar, got)
+
+
+def row_towns(args: argparse.Namespace, work: Path) -> None:
+    cases, cpu, hectares = [], 0.0, 0.0
+    everything = Budget(thresholds={"construction": 0.0, "sanitation": 0.0})
+    for seed in range(FIRST_SEED, FIRST_SEED + args.towns):
+        folder = work / f"town-{seed}"
+        if args.from_frames:
+            town = town_from_frames(seed, folder, args.size_m)
+        else:
+            town = write_town(seed, folder, args.size_m, Changes.many(seed))
+        started = time.process_time()
+        sites = detect_patrol(replace(town.request, budget=everything))
+        cpu += time.process_time() - started
+        hectares += town.area_m2 / 1e4
+        cases.append(case_of(f"town-{seed}", sites, town.truth, town.area_m2))
+    source = "from frames" if args.from_frames else "from perfect mosaics, disturbed"
+    report(
+        f"{args.towns} unseen towns, {source}",
+        cases,
+        {
+            "construction": "recall >= 0.95 at precision >= 0.80, <= 3 false/km2",
+            "sanitation": "recall >= 0.90 at <= 10 false/km2, AP50 >= 0.75",
+        },
+    )
+    line("CPU-seconds per hectare, 8 cm, both families", "<= 3 (from 3 cm)", f"{cpu / hectares:.2f}")
+
+
+def row_composites(args: argparse.Namespace, work: Path) -> None:
+    from simulators.composite import sample_photographs, write_composites
+
+    write_composites(work / "composites", sample_photographs(DATA, "held-out"), args.composites, seed=77)
+    scenes = judge_held_out([work / "composites"], None, every=True)
+    bar = "recall >= 0.85 at precision >= 0.70"
+    report("composites on held-out photographs", [s.case() for s in scenes], dict.fromkeys(LEAST_M2, bar))
+
+
+def row_unchanged(args: argparse.Namespace, work: Path) -> None:
+    total = 0
+    for name in ("toledo", "caliterra"):
+        request = real_pair(name, DATA, work / name)
+        sites = detect_patrol(request)
+        structures = [f for f in sites.features if f.properties.family == "construction"]
+        waste = len(sites.features) - len(structures)
+        total += len(structures)
+        poor = (sites.model_extra or {}).get("notes", {})
+        line(
+            f"real pair without change: {name}",
+            "<= 1 false structure in all",
+            f"{len(structures)}; waste {waste}; {poor}",
+        )
+    line("real pairs without change, both", "<= 1 false structure in all", str(total))
+
+
+def row_dumps(args: argparse.Namespace, work: Path) -> None:
+    marks = json.loads((ROOT / "benchmarks" / "marks" / "dump_scenes.json").read_text())
+    model = serving_model("waste")
+    scored: list[tuple[float, bool]] = []
+    side = marks["tile_px"]
+    scale = marks["gsd_m"] / model.card.gsd_m
+    for name, tiles in marks["tiles"].items():
+        image = cv2.cvtColor(cv2.imread(str(DATA / "dump_scenes" / name)), cv2.COLOR_BGR2RGB)
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, width = (16 * int(np.ceil(n / 16)) for n in small.shape[:2])
+        padded = cv2.copyMakeBorder(
+            small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_REFLECT_101
+        )
+        field = probabilities(model, padded, np.ones((height, width), bool))[0]
+        step = side * scale / 2
+        real = {tuple(t) for t in tiles}
+        for row in range(image.shape[0] // side):
+            for col in range(image.shape[1] // side):
+                cut = field[int(row * step) : int((row + 1) * step), int(col * step) : int((col + 1) * step)]
+                best = np.sort(cut.ravel())[-max(1, cut.size // 50) :]
+                scored.append((float(best.mean()), (row, col) in real))
+    share = sum(r for _, r in scored) / len(scored)
+    ap = average_precision(scored, sum(r for _, r in scored))
+    line(
+        "dump_scenes: tiles with waste ranked above those without",
+        "AP >= 0.7 (never trained on)",
+        f"{ap:.3f} (chance {share:.3f})",
+    )
+
+
+def row_merge(args: argparse.Namespace, work: Path) -> None:
+    rng = np.random.default_rng(1)
+    low = rng.uniform(0, 20_000, (100_000, 2))
+    boxes, scores = np.hstack([low, low + rng.uniform(8, 60, (100_000, 2))]), rng.random(100_000)
+    started = time.process_time()
+    merged, _, _ = merge_boxes(boxes, scores)
+    line("100,000 boxes merged", "<= 1 s", f"{time.process_time() - started:.2f} CPU-s, {len(merged)} left")
+    try:
+        import torch
+        from sahi.postprocess.combine import nms
+    except ImportError:
+        line("SAHI on the same boxes", "-", "not installed (pip install sahi: a benchmark's extra, not a dependency)")
+        return
+    table = torch.tensor(np.hstack([boxes, scores[:, None], np.zeros((len(boxes), 1))]))
+    started = time.process_time()
+    kept = nms(table, match_metric="IOS", match_threshold=0.5)
+    line("SAHI NMS on the same boxes", "-", f"{time.process_time() - started:.2f} CPU-s, {len(kept)} left")
+
+
+def row_speed(args: argparse.Namespace, work: Path) -> None:
+    """Both families from a 3 cm mosaic of a hectare and a half, and the memory it takes."""
+    town = write_town(FIRST_SEED, work / "speed", 120.0, Changes.many(FIRST_SEED), gsd_m=0.03)
+    detect_patrol(replace(town.request))
+    started = time.process_time()
+    detect_patrol(town.request)
+    spent = (time.process_time() - started) / (town.area_m2 / 1e4)
+    line("CPU-seconds per hectare from a 3 cm mosaic, both families", "<= 3", f"{spent:.2f}")
+
+
+def row_memory(args: argparse.Namespace, work: Path) -> None:
+    """A 40,000 px raster (a mosaic of 1.2 km at 3 cm), sparse so that it fits on a small disk."""
+    import rasterio
+    from rasterio.transform import Affine
+
+    path = work / "large.tif"
+    profile = {
+        "driver": "GTiff", "width": 40_000, "height": 40_000, "count": 3, "dtype": "uint8", "crs": "EPSG:32650",
+        "transform": Affine(0.03, 0, 500_000, 0, -0.03, 3_880_000), "tiled": True, "blockxsize": 512,
+        "blockysize": 512, "compress": "JPEG", "sparse_ok": True, "BIGTIFF": "YES",
+    }  # fmt: skip
+    block = np.random.default_rng(0).integers(40, 200, (3, 2048, 2048), dtype=np.uint8)
+    with rasterio.open(path, "w", **profile) as dataset:
+        for at in range(0, 38_000, 9_500):
+            dataset.write(block, window=((at, at + 2048), (at, at + 2048)))
+        dataset.build_overviews([2, 4, 8, 16, 32])
+    detect_patrol(DetectRequest(mosaic=path))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line("memory, 40,000 px raster (peak of this whole benchmark so far)", "<= 1 GB", f"{peak:.0f} MB")
+
+
+ROWS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+    "merge": row_merge,
+    "memory": row_memory,
+    "speed": row_speed,
+    "towns": row_towns,
+    "composites": row_composites,
+    "unchanged": row_unchanged,
+    "dumps": row_dumps,
+}
+NEEDS_DATA = ("composites", "unchanged", "dumps")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--towns", type=int, default=3)
+    parser.add_argument("--size-m", type=float, default=240.0)
+    parser.add_argument("--composites", type=int, default=30)
+    parser.add_argument("--from-frames", action="store_true")
+    parser.add_argument("--work", type=Path, default=None)
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    print(f"thresholds {thresholds()}")
+    with tempfile.TemporaryDirectory(prefix="yunxun-bench-") as temporary:
+        work = args.work or Path(temporary)
+        for name in args.rows.split(","):
+            if name in NEEDS_DATA and not DATA.is_dir():
+                line(name, "-", f"left out: {DATA} is not there")
+                continue
+            ROWS[name](args, work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
