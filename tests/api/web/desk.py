@@ -22,6 +22,7 @@ class Desk:
         self._contexts: list[BrowserContext] = []
         self.faults: list[str] = []
         self.requests: list[str] = []
+        self.refusals: list[str] = []
 
     def blank(self, width: int = 1366, height: int = 768) -> Page:
         """A page that nobody has logged in on; errors in its scripts fail the test at the end."""
@@ -30,6 +31,10 @@ class Desk:
         self._contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on(
+            "response",
+            lambda answer: self.refusals.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+        )
         page.on("request", lambda request: self.requests.append(request.url))
         page.goto(self.base)
         return page
@@ -63,6 +68,7 @@ class Desk:
             context.close()
         self.api.close()
         assert not self.faults, self.faults
+        assert not [one for one in self.refusals if one.startswith("5")], self.refusals
 
 
 def log_in(page: Page, name: str, password: str = PASSWORD) -> None:

@@ -57,8 +57,9 @@ class MapScreen {
     const corner = L.control({ position: "bottomright" });
     corner.onAdd = () => this.where;
     corner.addTo(this.map);
+    // Leaflet may still tell of a move 200 ms after the map was taken down.
     const say = (latlng) => { this.where.textContent = placeText(latlng.lng, latlng.lat); };
-    this.map.on("mousemove", (event) => say(event.latlng)).on("moveend", () => say(this.map.getCenter()));
+    this.map.on("mousemove", (event) => say(event.latlng)).on("moveend", () => this.map && say(this.map.getCenter()));
     this.divider = new Divider(this.map);
     this.layer = L.featureGroup().addTo(this.map);
     this.draw = new Draw(this.map, () => this.patrol?.id, (text) => this.tell(text), (candidate) => this.add(candidate, true));
