@@ -116,11 +116,7 @@ class Fence:
         """Metres past the uploaded fence: within any keep-in area will do, every keep-out area counts."""
         keep_in = [area.depth_m(at) for area in self.areas if area.keep_in]
         keep_out = [area.depth_m(at) for area in self.areas if not area.keep_in]
-        return (
-            max([min(keep_in)] if keep_in else [-math.inf], default=-math.inf)
-            if not keep_out
-            else max([min(keep_in)] * bool(keep_in) + keep_out)
-        )
+        return max([*([min(keep_in)] if keep_in else []), *keep_out], default=-math.inf)
 
     def breaches(self, at: Point, height_m: float) -> int:
         """Mask of the fences that are breached."""
