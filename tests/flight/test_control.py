@@ -105,7 +105,7 @@ def test_one_is_called_home_the_other_flies_on_and_bad_orders_are_refused(tmp_pa
 def test_a_low_battery_brings_it_home_and_a_new_one_finishes_the_sortie(tmp_path):
     with Flying(tmp_path, length_m=220.0, count=3, duration_s=150.0) as flying:
         flying.wait(lambda e: e.item >= 6)
-        flying.fleet.fault(1, "battery", percent=13.0)
+        flying.fleet.fault(1, "battery", percent=76.0)
     (result,) = flying.result.sorties
     assert any(isinstance(e, TextEvent) and "energy" in e.text for e in flying.events)
     assert (result.state, result.why) == ("landed", "")
