@@ -43,6 +43,9 @@ export async function uploadFrames(patrolId, sortie, files, signal) {
 export const cases = (query, options) => getJson("/cases", query, options);
 export const caseById = (id) => getJson(`/cases/${path(id)}`);
 export const caseEvents = (id) => getJson(`/cases/${path(id)}/events`);
+export const evidence = (id) => getJson(`/cases/${path(id)}/evidence`);
+export const evidencePicturePath = (id, name) => `/cases/${path(id)}/evidence/${encodeURIComponent(name)}.jpg`;
+export const original = async (sha256, reason) => (await request(withQuery(`/evidence/${sha256}`, { reason }), { timeout_ms: 120_000 })).blob();
 export const withdrawCase = (id, reason) => sendJson(`/cases/${path(id)}/withdraw`, { reason });
 export const dossier = (id) => getBlob(`/cases/${path(id)}/dossier`, { timeout_ms: 120_000 });
 
@@ -54,3 +57,18 @@ export async function recentEvents(query, options) {
 
 export const eventStream = (lastEventId, signal) => request(withQuery("/feed/stream", { lastEventId }), { signal, timeout_ms: 0 });
 export const facets = (query) => getJson("/facets", query);
+export const where = (lon, lat) => getJson("/grid/where", { lon, lat });
+
+// Set-up
+export const users = () => getJson("/auth/users");
+export const addUser = (body) => sendJson("/auth/users", body);
+export const closeUser = (name) => request(`/auth/users/${encodeURIComponent(name)}`, { method: "DELETE" });
+export const codes = () => getJson("/codes");
+export const putGeoJson = (what, body) => sendJson(`/grid/${what}`, body, { method: "PUT" });
+
+/** Replaces the code tables by those of a workbook (XLSX). */
+export async function putCodes(file) {
+  const form = new FormData();
+  form.append("file", file, file.name);
+  return (await request("/codes", { method: "PUT", body: form, timeout_ms: 120_000 })).json();
+}

@@ -12,6 +12,7 @@ const SCREENS = [
   ["cases", "案卷", "any", () => import("./cases/screen.js")],
   ["patrols", "巡查", "pilot", () => import("./patrols/screen.js")],
   ["duty", "值班", "officer", () => import("./duty.js")],
+  ["setup", "设置", "officer", () => import("./setup.js")],
 ];
 
 const top = document.getElementById("top");

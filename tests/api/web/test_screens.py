@@ -37,7 +37,7 @@ def test_screens_by_role(desk: Desk) -> None:
     expected = {
         "zhang": ["审核", "地图", "案卷"],
         "wang": ["地图", "案卷", "巡查"],
-        "li": ["审核", "地图", "案卷", "巡查", "值班"],
+        "li": ["审核", "地图", "案卷", "巡查", "值班", "设置"],
     }
     for person, names in expected.items():
         log_in(page, person)

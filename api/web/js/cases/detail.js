@@ -11,11 +11,13 @@ import { CASE_STATES, EVENTS, areaText, familyText, heightText, labelText, momen
 export async function mountDetail(root, id) {
   const [one, history] = await Promise.all([api.caseById(id), api.caseEvents(id).catch(() => null)]);
   const photos = h("div.photo-grid");
+  const files = h("div");
   const patrol = h("span", {}, "…");
   patrolOf(one.patrol_id).then((found) => { patrol.textContent = found?.name ?? one.patrol_id; });
   api.candidate(one.candidate_id).then((candidate) => fill(photos, photographs(candidate)), () => {});
+  showEvidence(files, id);
   fill(root, h("article.page.case", {}, head(one, () => mountDetail(root, id)), h("div.page-scroll.case-body", {},
-    h("section.panel", { "aria-label": "影像" }, h("h2", {}, "影像对比"), pair(one.candidate_id), photos),
+    h("section.panel", { "aria-label": "影像" }, h("h2", {}, "影像对比"), pair(one.candidate_id), photos, files),
     h("section.panel", { "aria-label": "案卷信息" }, h("h2", {}, "案卷信息"), h("dl.facts", {}, form(one, patrol).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
     h("section.panel", { "aria-label": "办理过程" }, h("h2", {}, "办理过程 ", chainTag(history)), historyList(history)))));
   return null;
@@ -31,14 +33,48 @@ function head(one, reload) {
     withdrawable && h("button.danger.no-print", { type: "button", onclick: () => withdraw(one, reload) }, "撤回"));
 }
 
+const KINDS = { original: "原始照片", picture: "加框图", chip: "影像截图", mosaic: "影像" };
+
+/** The files that are evidence, each by its hash; an original only for officers, with a reason that is kept. */
+async function showEvidence(holder, id) {
+  let files = [];
+  try {
+    files = await api.evidence(id);
+  } catch {
+    return;
+  }
+  if (!files.length) return;
+  fill(holder, h("h2", {}, `证据文件 ${files.length}`), h("ul.files", {}, files.map((file) => h("li", {},
+    h("span", {}, KINDS[file.kind] ?? file.kind), h("code", { title: `SHA-256 ${file.sha256}` }, file.sha256.slice(0, 12)), h("span.muted", {}, `${(file.size_bytes / 1024).toFixed(0)} KB`),
+    h("span.muted", {}, file.file ?? file.name), file.deleted ? h("span.tag", {}, "已按期限删除") : file.kind === "original" && session.may("officer") ? h("button.no-print", { type: "button", onclick: () => takeOriginal(file) }, "取原件") : null))));
+}
+
+function takeOriginal(file) {
+  const reason = h("input", { type: "text", required: true, maxlength: "500", "aria-label": "调取理由", placeholder: "如：行政处罚立案取证" });
+  const form = h("form.draw-form", { method: "dialog", onsubmit: async (event) => {
+    event.preventDefault();
+    try {
+      save(await api.original(file.sha256, reason.value.trim()), `${file.sha256.slice(0, 12)}.jpg`);
+      dialog.close();
+    } catch (error) {
+      toast(`未能取得原件：${error.message}`, { bad: true });
+    }
+  } }, h("p", {}, "原件未作遮挡处理。调取人、时间和理由将记录在案。"), reason, h("div.form-end", {}, h("button.primary", { type: "submit" }, "调取")));
+  const dialog = openDialog("调取原件", form);
+}
+
+function save(blob, name) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 async function download(button, one) {
   button.disabled = true;
   try {
     const blob = await api.dossier(one.id);
     if (!blob) throw new Error("服务器尚未提供证据包");
-    const link = h("a", { href: URL.createObjectURL(blob), download: `${one.number}.zip` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    save(blob, `${one.number}.zip`);
   } catch (error) {
     toast(`证据包未能下载：${error.message}`, { bad: true });
   } finally {

@@ -16,12 +16,13 @@ export const caseTone = (state) => ({ filed: "info", refused: "bad", returned: "
 export async function mount(root, route) {
   if (route.id) return mountDetail(root, route.id);
   const tab = route.query.get("tab") ?? "list";
-  const tabs = [["list", "案卷列表"], session.person()?.role !== "pilot" && ["events", "动态"], session.may("reviewer") && ["address", "待补位置"]].filter(Boolean);
+  const tabs = [["list", "案卷列表"], session.person()?.role !== "pilot" && ["events", "动态"], session.may("reviewer") && ["address", "待补位置"], session.may("reviewer") && ["onsite", "现场核实"]].filter(Boolean);
   const bar = h("div.toolbar", {}, segmented("内容", tabs, tab, (value) => { location.hash = `#/cases?tab=${value}`; }));
   const body = h("div.page-scroll");
   fill(root, h("div.page", {}, bar, body));
   if (tab === "events") return mountEvents(bar, body);
   if (tab === "address") return mountLacking(body);
+  if (tab === "onsite") return mountOnSite(body);
   return mountList(bar, body);
 }
 
@@ -75,13 +76,46 @@ async function mountLacking(body) {
   return null;
 }
 
+/** What a collector verifies on the ground before it is filed. */
+async function mountOnSite(body) {
+  const { items } = await api.candidates({ state: "on_site", limit: 100 });
+  const list = h("ul.lacking");
+  const empty = h("div.empty", { hidden: items.length > 0 }, h("strong", {}, "没有待现场核实的疑点"), "按设置需要现场核实的类别，初审属实后列在这里。");
+  for (const item of items) list.append(onSiteRow(item, () => { empty.hidden = list.children.length > 0; }));
+  fill(body, list, empty);
+  return null;
+}
+
+function onSiteRow(candidate, done) {
+  const address = h("input", { type: "text", maxlength: "256", value: candidate.address ?? "", "aria-label": "位置描述", placeholder: "位置描述（路名、门牌、参照物）" });
+  const note = h("input", { type: "text", maxlength: "500", "aria-label": "核实情况", placeholder: "核实情况" });
+  const decide = async (decision) => {
+    try {
+      const body = { ...decision, address: address.value.trim() || undefined, note: note.value.trim() || undefined };
+      const answer = await api.decide(candidate.id, body, newKey(), candidate.version);
+      toast(answer.case ? `已立卷：${answer.case.number}` : "已记录");
+      row.remove();
+      done();
+    } catch (error) {
+      toast(`未能保存：${error.message}`, { bad: true, ms: 8000 });
+    }
+  };
+  const row = h("li.panel", {}, pair(candidate.id), h("div", {}, summaryOf(candidate),
+    h("form", { onsubmit: (event) => { event.preventDefault(); decide({ decision: "verified" }); } }, address, note,
+      h("button.primary", { type: "submit" }, "现场属实"), h("button", { type: "button", onclick: () => decide({ decision: "reject", reason: "not_a_problem" }) }, "现场不属实"))));
+  return row;
+}
+
+function summaryOf(candidate) {
+  return [h("div", {}, h("span.tag", { class: candidate.family }, familyText(candidate.family)), " ", h("strong", {}, labelText(candidate.label)), "　", areaText(candidate.area_m2)),
+    h("p.muted", {}, h("a.mono", { href: `#/map?candidate=${encodeURIComponent(candidate.id)}` }, placeText(candidate.lon, candidate.lat)), "　", candidate.patrol_name ?? "")];
+}
+
 function lackingRow(candidate, done) {
   const address = h("input", { type: "text", maxlength: "256", required: true, value: candidate.address ?? "", "aria-label": "位置描述", placeholder: "位置描述（路名、门牌、参照物）" });
   const button = h("button.primary", { type: "submit" }, "立卷");
   const key = newKey();
-  const row = h("li.panel", {}, pair(candidate.id), h("div", {},
-    h("div", {}, h("span.tag", { class: candidate.family }, familyText(candidate.family)), " ", h("strong", {}, labelText(candidate.label)), "　", areaText(candidate.area_m2)),
-    h("p.muted", {}, h("a.mono", { href: `#/map?candidate=${encodeURIComponent(candidate.id)}` }, placeText(candidate.lon, candidate.lat)), "　", candidate.patrol_name ?? ""),
+  const row = h("li.panel", {}, pair(candidate.id), h("div", {}, summaryOf(candidate),
     h("form", { onsubmit: async (event) => {
       event.preventDefault();
       button.disabled = true;

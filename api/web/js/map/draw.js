@@ -4,7 +4,7 @@ import * as api from "../api.js";
 import { h, openDialog, select, toast } from "../dom.js";
 import { newKey } from "../http.js";
 import { DRAWABLE, FAMILIES, labelText } from "../words.js";
-import { crosses } from "./rings.js";
+import { crosses, middleOf } from "./rings.js";
 
 const { L } = window;
 
@@ -86,12 +86,19 @@ export class Draw {
     drawKinds();
     const note = h("input", { type: "text", maxlength: "500", placeholder: "可不填" });
     const address = h("input", { type: "text", maxlength: "256", placeholder: "路名、门牌、参照物" });
+    const [lon, lat] = middleOf(geometry.coordinates[0]);
+    const cell = h("span.muted.mono");
+    // The gazetteer's word for the place, unless the person has begun to write their own.
+    api.where(lon, lat).then((found) => {
+      if (found.address && !address.value) address.value = found.address;
+      cell.textContent = found.cell ? `单元网格 ${found.cell}` : "";
+    }, () => {});
     const accept = h("input", { type: "checkbox" });
     const save = h("button.primary", { type: "submit" }, "保存");
     const form = h("form.draw-form", { method: "dialog" },
       h("div.field", {}, h("span", {}, "类别"), families), h("label.field", {}, h("span", {}, "类型"), kinds),
       h("label.field", {}, h("span", {}, "说明"), note), h("label.field", {}, h("span", {}, "位置描述"), address),
-      h("label.check", {}, accept, "直接立案上报（不再进入审核队列）"),
+      cell, h("label.check", {}, accept, "直接立案上报（不再进入审核队列）"),
       h("div.form-end", {}, h("button", { type: "button", onclick: () => dialog.close() }, "返回修改"), save));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();

@@ -16,3 +16,9 @@ function meet(a, b, c, d) {
   const side = (p, q, r) => Math.sign((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]));
   return side(a, b, c) !== side(a, b, d) && side(c, d, a) !== side(c, d, b);
 }
+
+/** The mean of a ring's corners. */
+export function middleOf(ring) {
+  const mean = (k) => ring.reduce((sum, point) => sum + point[k], 0) / ring.length;
+  return [mean(0), mean(1)];
+}

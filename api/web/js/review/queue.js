@@ -11,6 +11,9 @@ const QUIET_MS = 3000;
 // Speed is told over this window, without pauses longer than PAUSE_MS (a telephone call is no slow decision).
 const WINDOW_MS = 10 * 60_000;
 const PAUSE_MS = 60_000;
+// Steps that survive a reload, about 2 kB each of a quota of 5 MB. Within one visit undo has no limit.
+const KEPT = 300;
+const KEEP_MS = 400;
 
 /** The reviewer's queue. Events: "change", "failed" {error}. */
 export class Queue extends EventTarget {
@@ -21,6 +24,7 @@ export class Queue extends EventTarget {
     this.done = [];
     this.times = [];
     this.lacking = new Set();
+    this.log = null;
     this.waiting = null;
     this.loading = null;
     this.loaded = false;
@@ -31,6 +35,32 @@ export class Queue extends EventTarget {
   }
 
   get current() { return this.items[0] ?? null; }
+
+  /** Remembers what was decided through a reload: undo goes on where it was. `name` is the person. */
+  remember(name) {
+    this.log = `yunxun.done.${name}`;
+    addEventListener("pagehide", () => this.keepNow());
+    try {
+      this.done = JSON.parse(sessionStorage.getItem(this.log)) ?? [];
+    } catch {
+      this.done = [];
+    }
+  }
+
+  /** Writes the steps down a little later: never between a key and the next image. */
+  keep() {
+    if (!this.log) return;
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.keepNow(), KEEP_MS);
+  }
+
+  keepNow() {
+    try {
+      sessionStorage.setItem(this.log, JSON.stringify(this.done.slice(-KEPT)));
+    } catch {
+      sessionStorage.removeItem(this.log);
+    }
+  }
 
   /** Starts anew with another filter ({family, patrol_id}). */
   async restart(filter) {
@@ -135,5 +165,8 @@ export class Queue extends EventTarget {
     return { perHour: Math.round(3_600_000 / mean), medianS: sorted[sorted.length >> 1] / 1000 };
   }
 
-  changed() { this.dispatchEvent(new Event("change")); }
+  changed() {
+    this.keep();
+    this.dispatchEvent(new Event("change"));
+  }
 }

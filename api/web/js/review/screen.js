@@ -21,6 +21,7 @@ export function openDesk() {
   if (desk?.name !== name) {
     desk?.outbox.close();
     desk = { name, queue: new Queue(), outbox: new Outbox(name), images: new Images(), messages: new Map() };
+    desk.queue.remember(name);
     desk.queue.isTaken = (id) => desk.outbox.holds(id);
     desk.queue.unsent = () => desk.outbox.size;
     watchOutbox(desk);
@@ -63,6 +64,10 @@ async function refused(queue, messages, entry, problem) {
   toast(`${name}：${by}，您的结论未采用`, { bad: true, ms: 8000 });
 }
 
+function verdictText({ decision, reason }) {
+  return { accept: "属实", look: "再看", reject: reasonText(reason) }[decision];
+}
+
 /** Whether the server holds already what was sent: the first sending arrived, and its answer was lost. */
 function saysTheSame(entry, fresh) {
   if (entry.kind === "undo") return fresh.state === "pending";
@@ -95,9 +100,10 @@ class ReviewScreen {
     this.family = segmented("类别", [["", "全部"], ...Object.entries(FAMILIES)], this.queue.filter.family ?? "", (family) => this.queue.restart({ ...this.queue.filter, family }));
     this.patrols = h("span");
     this.modes = segmented("对比方式", MODES, this.viewer.mode, (mode) => this.viewer.setMode(mode));
+    this.last = h("span.last-step");
     this.progress = h("span.progress-text", { role: "status", "aria-live": "off" });
     this.saved = h("span.saved", { role: "status" });
-    return h("div.toolbar", {}, this.family, this.patrols, this.modes, h("span.spring"), this.progress, this.saved,
+    return h("div.toolbar", {}, this.family, this.patrols, this.modes, this.last, h("span.spring"), this.progress, this.saved,
       h("button.quiet", { type: "button", onclick: showHelp, "aria-label": "键盘操作帮助" }, "键盘 ", h("kbd", {}, "?")));
   }
 
@@ -216,6 +222,8 @@ class ReviewScreen {
     const left = queue.waiting === null ? "—" : countText(Math.max(queue.waiting, queue.items.length));
     fill(this.progress, "本次 ", h("b", {}, countText(queue.done.length)), "　待审 ", h("b", {}, left),
       perHour ? ["　速度 ", h("b", {}, countText(perHour)), ` 条/时（${medianS.toFixed(1)} 秒/条）`] : null);
+    const step = queue.done.at(-1);
+    fill(this.last, step ? ["上一条：", labelText(step.candidate.label), " ", h("b", { class: step.verdict.decision }, verdictText(step.verdict))] : null);
     if (!outbox.size) fill(this.saved, h("span.tag.good", {}, "已全部保存"));
     else if (!outbox.stuck) fill(this.saved, h("span.tag.info", {}, `正在保存 ${outbox.size}`));
     else fill(this.saved, h("span.tag.bad", {}, `${outbox.size} 条待上传`), " ", h("button", { type: "button", onclick: () => outbox.kick() }, "立即重试"));
