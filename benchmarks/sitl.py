@@ -91,9 +91,8 @@ def main() -> None:
             if real is not None:
                 theirs = fly(SitlFleet(1, [HOME], base_port=free_base_port(1), **wind), rows)
                 error = ours.duration_s / theirs.duration_s - 1
-                mission = [seq for seq, _ in ours.reached][:-1] == [seq for seq, _ in theirs.reached][
-                    : len(ours.reached) - 1
-                ]
+                order = [seq for seq, _ in ours.reached][:-1]
+                mission = order == [seq for seq, _ in theirs.reached][: len(order)]
                 line += (
                     f" | ArduCopter {theirs.duration_s:.1f} s, {theirs.photos} photos, {theirs.miss_m:.2f} m | "
                     f"{100 * error:+.1f} %, same items in the same order: {mission}"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from simulators.copter.vehicle import Vehicle
 
 ACCEPTED, TEMPORARILY_REJECTED, DENIED, UNSUPPORTED, FAILED = 0, 1, 2, 3, 4
+_HIGHEST_M = 20_000.0
+_FASTEST_MPS = 50.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Command:
     z: float = 0.0
     frame: int = 3
     raw: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether latitude, longitude and height are numbers that can be flown to."""
+        # NaN fails every comparison.
+        return abs(self.lat) <= 90 and abs(self.lon) <= 180 and abs(self.z) <= _HIGHEST_M
 
     @property
     def item(self) -> Item:
@@ -56,7 +64,8 @@ def _arm(vehicle: Vehicle, channel: Channel, c: Command) -> int:
 
 
 def _take_off(vehicle: Vehicle, channel: Channel, c: Command) -> int:
-    return ACCEPTED if vehicle.autopilot.take_off(c.z) else FAILED
+    high_enough = abs(c.z) <= _HIGHEST_M
+    return ACCEPTED if high_enough and vehicle.autopilot.take_off(c.z) else FAILED
 
 
 def _to_mode(mode: int) -> Handler:
@@ -80,11 +89,12 @@ def _start_mission(vehicle: Vehicle, channel: Channel, c: Command) -> int:
 
 def _reposition(vehicle: Vehicle, channel: Channel, c: Command) -> int:
     pilot = vehicle.pilot
-    if not all(map(math.isfinite, (c.lat, c.lon, c.z))) or not pilot.armed or pilot.landed:
+    if not c.has_place or not pilot.armed or pilot.landed:
         return DENIED
-    if pilot.mode != GUIDED and (not int(c.p[1]) & 1 or not vehicle.autopilot.set_mode(GUIDED)):
+    may_change = math.isfinite(c.p[1]) and int(c.p[1]) & 1
+    if pilot.mode != GUIDED and (not may_change or not vehicle.autopilot.set_mode(GUIDED)):
         return DENIED
-    speed = c.p[0] if c.p[0] > 0 else None
+    speed = min(c.p[0], _FASTEST_MPS) if c.p[0] > 0 else None
     return ACCEPTED if vehicle.autopilot.guided.go_to(pilot, pilot.place_of(c.item), speed) else FAILED
 
 
@@ -98,7 +108,7 @@ def _pause(vehicle: Vehicle, channel: Channel, c: Command) -> int:
 
 def _change_speed(vehicle: Vehicle, channel: Channel, c: Command) -> int:
     """DO_CHANGE_SPEED: ground (1) or air (0) speed, climb (2), descent (3)."""
-    if c.p[1] <= 0:
+    if not 0 < c.p[1] <= _FASTEST_MPS:
         return DENIED
     kind, pilot = int(c.p[0]), vehicle.pilot
     if kind in (0, 1):
@@ -113,6 +123,8 @@ def _set_home(vehicle: Vehicle, channel: Channel, c: Command) -> int:
     pilot = vehicle.pilot
     if c.p[0] == 1 or math.isnan(c.lat) or (c.lat == 0 and c.lon == 0):
         pilot.set_home()
+    elif not c.has_place:
+        return DENIED
     else:
         pilot.set_home(c.lon, c.lat, c.z)
     vehicle.report(242)

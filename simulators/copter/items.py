@@ -101,7 +101,7 @@ def refusal(item: Item, kind: int) -> int:
     for index, value in enumerate(item.params):
         if not math.isfinite(value) and not (math.isnan(value) and index == 3 and item.command in _NAN_YAW):
             return INVALID_PARAM1 + index
-    if not math.isfinite(item.z):
+    if not abs(item.z) <= 20_000.0:
         return INVALID_Y + 1
     if abs(item.x) > 900_000_000:
         return INVALID_X

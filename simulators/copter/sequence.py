@@ -128,9 +128,9 @@ class Sequence:
             self._circle(pilot, item, dt_s)
         else:
             pilot.fly_track(dt_s)
-        if not self._arrived:
-            near = math.dist(pilot.at, pilot.track.destination) < max(pilot.limits().radius, 0.5)
-            self._arrived = pilot.track.done and (pilot.track.flows or near)
+        if not self._arrived and pilot.track.done:
+            near = math.dist(pilot.at, pilot.track.destination) < max(pilot.parameters["WPNAV_RADIUS"] / 100, 0.5)
+            self._arrived = pilot.track.flows or near
         if self._arrived:
             self._wait_s -= dt_s
             if self._wait_s <= 0 and item.command != it.LOITER_UNLIMITED:

@@ -8,6 +8,7 @@ strict: a frame with a wrong checksum, length or signature is counted and droppe
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ _NEW_STREAM_SLACK = 6_000_000
 class _Layout:
     """How one message class lies on the wire."""
 
-    __slots__ = ("chars", "crc_extra", "id", "reorder", "size", "struct", "widths")
+    __slots__ = ("chars", "codes", "crc_extra", "id", "reorder", "size", "struct", "widths")
 
     def __init__(self, cls: Any) -> None:
         self.id: int = cls.id
@@ -45,6 +46,8 @@ class _Layout:
         self.reorder: Callable[[tuple[Any, ...]], tuple[Any, ...]] = (
             itemgetter(*positions) if len(positions) > 1 else lambda values: (values[positions[0]],)
         )
+        # One format letter for every item that is packed; arrays and strings repeat theirs.
+        self.codes = _codes(cls.unpacker.format)
         kinds = dict(zip(names, cls.fieldtypes, strict=True))
         self.chars = any(kind == "char" for kind in kinds.values())
         # Per wire field: 0 for a scalar or a char array (one struct item), n for an array of n numbers.
@@ -63,8 +66,35 @@ class _Layout:
                 else:
                     flat.append(value.encode() if isinstance(value, str) else value)
             ordered = tuple(flat)
-        packed: bytes = self.struct.pack(*ordered)
+        try:
+            packed: bytes = self.struct.pack(*ordered)
+        except struct.error:
+            packed = self.struct.pack(*_saturated(ordered, self.codes))
         return packed.rstrip(b"\0") or b"\0"
+
+
+_RANGES = {
+    "B": (0, 255), "b": (-128, 127), "H": (0, 65535), "h": (-32768, 32767), "I": (0, 2**32 - 1),
+    "i": (-(2**31), 2**31 - 1), "Q": (0, 2**64 - 1), "q": (-(2**63), 2**63 - 1),
+}  # fmt: skip
+
+
+def _codes(form: str | bytes) -> str:
+    text = form.decode() if isinstance(form, bytes) else form
+    found = re.findall(r"(\d*)([a-zA-Z])", text)
+    return "".join(letter if letter == "s" else letter * int(count or 1) for count, letter in found)
+
+
+def _saturated(values: tuple[Any, ...], codes: str) -> list[Any]:
+    """Numbers that do not fit their field become the nearest that do: a vehicle far out of range still reports."""
+    out: list[Any] = []
+    for value, code in zip(values, codes, strict=True):
+        if code in _RANGES:
+            low, high = _RANGES[code]
+            out.append(max(low, min(high, int(value))))
+        else:
+            out.append(max(-3.4e38, min(3.4e38, value)) if code == "f" else value)
+    return out
 
 
 _LAYOUTS: dict[Any, _Layout] = {}
