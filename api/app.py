@@ -18,8 +18,10 @@ from api.auth.access import TokenCache
 from api.auth.routes import router as auth
 from api.candidates.routes import router as candidates
 from api.cases.routes import router as cases
+from api.cases.tables_routes import router as codes
 from api.context import Context
 from api.database import Database
+from api.evidence.routes import router as evidence
 from api.facets.routes import router as facets
 from api.feed import service as feed_service
 from api.feed.routes import router as feed
@@ -78,7 +80,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.tokens = tokens
     problems.install(app)
     app.add_middleware(LimitBody, body=settings.max_body_bytes, upload=settings.max_upload_bytes)
-    for router in (auth, patrols, jobs, candidates, review, cases, feed, tiles, grid, facets):
+    for router in (auth, patrols, jobs, candidates, review, cases, feed, tiles, grid, facets, evidence, codes):
         app.include_router(router)
     _health(app, database)
     if (WEB / "index.html").is_file():

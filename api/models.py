@@ -4,10 +4,13 @@ from api.auth.models import Audit, Idempotency, Token, User
 from api.base import Base
 from api.candidates.models import Candidate
 from api.cases.models import Case, CaseCount, CaseCounter, CaseDay, CaseTile
+from api.cases.tables import Code, CodeRule, Condition, Deadline, Holiday
+from api.evidence.models import CaseEvidence, Evidence, MerkleRoot
 from api.feed.models import Event, FeedEpoch
 from api.grid.models import GridCell, Place
 from api.jobs.models import Job
 from api.patrols.models import Frame, Patrol
+from api.platform.models import Delivery, Lookup
 from api.sites.models import ForeignCase, Site
 
 __all__ = [
@@ -18,14 +21,24 @@ __all__ = [
     "CaseCount",
     "CaseCounter",
     "CaseDay",
+    "CaseEvidence",
     "CaseTile",
+    "Code",
+    "CodeRule",
+    "Condition",
+    "Deadline",
+    "Delivery",
     "Event",
+    "Evidence",
     "FeedEpoch",
     "ForeignCase",
     "Frame",
     "GridCell",
+    "Holiday",
     "Idempotency",
     "Job",
+    "Lookup",
+    "MerkleRoot",
     "Patrol",
     "Place",
     "Site",

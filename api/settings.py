@@ -30,8 +30,11 @@ class ApiSettings(BaseModel):
         second_look: Families whose acceptance needs another person (初审 → 复核).
         verify_on_site: Families that a collector verifies on the ground before filing (现场核实).
         require_cell: Whether a case without a grid cell is withheld from filing; None: once a grid is loaded.
-        output_crs: Coordinates of exports and of the vendor's call: an EPSG code, or "local" with `local_params`.
+        output_crs: Coordinates of exports and of the vendor's call: an EPSG code,
+            "gk3" (the position's own 3-degree zone), or "local" with `local_params`.
         local_params: Four-parameter transform (dx_m, dy_m, scale, rotation_rad) from the 3-degree zone.
+        vendor_url: The vendor platform's interface; "" for none (the platform reads the feed).
+        vendor_token: Its token.
         max_body_bytes: Largest body of a request that is no upload.
         max_upload_bytes: Largest uploaded photograph.
         rate_per_s: Requests a second that one token may make on average; 0 for no limit.
@@ -60,6 +63,8 @@ class ApiSettings(BaseModel):
     require_cell: bool | None = None
     output_crs: str = "EPSG:4326"
     local_params: tuple[float, float, float, float] | None = None
+    vendor_url: str = ""
+    vendor_token: str = Field(default="", repr=False)
     max_body_bytes: int = 32 * 1024 * 1024
     max_upload_bytes: int = 64 * 1024 * 1024
     rate_per_s: float = 0.0

@@ -26,6 +26,7 @@ from api.feed import service as feed
 from api.geo import as_geojson
 from api.grid.service import Where, locate
 from api.ids import uuid7
+from api.platform.models import Delivery
 from api.settings import ApiSettings
 from api.sites.models import Site
 
@@ -112,6 +113,12 @@ def file_case(session: Session, settings: ApiSettings, candidate: Candidate, sit
     record(session, case, "case.filed", filing.reviewer, data)
     session.add(case)
     session.flush()
+    if settings.vendor_url:
+        # Its row is committed with the case: no filing is forgotten on its way to the platform.
+        statement = upsert(session)(Delivery).values(
+            case_id=case.id, number=case.number, state="pending", attempts=0, next_at=now
+        )
+        session.execute(statement.on_conflict_do_nothing())
     return case
 
 

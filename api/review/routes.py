@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, BackgroundTasks, Header, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.candidates.models import Candidate
 from api.candidates.routes import CandidateOut, Number, PatrolId, candidate_out, candidates_out
 from api.cases.service import form
-from api.context import Here, Reviewer, problems
+from api.context import Context, Here, Reviewer, problems
 from api.errors import InvalidError
+from api.evidence.service import collect
 from api.review import service
 
+log = logging.getLogger("api.review")
 router = APIRouter(prefix="/api/v1", tags=["review"], responses=problems(401, 403, 422))
 
 
@@ -110,6 +114,7 @@ def review(
     body: ReviewIn,
     here: Here,
     actor: Reviewer,
+    background: BackgroundTasks,
     if_match: Annotated[str | None, Header(max_length=40)] = None,
 ) -> JSONResponse:
     """Accepts, rejects with a reason, or asks for another look. An accepted one is filed when its form is complete."""
@@ -117,10 +122,25 @@ def review(
     with here.database.write() as session:
         row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
         case = service.decide(session, here.settings, row, verdict, actor)
+        if case is not None:
+            _after_filing(background, here, case.id)
         waits = None
         if row.state == "accepted" and case is None:
             waits = "address" if not row.address and not verdict.address else "cell"
         return JSONResponse({"candidate": candidate_out(row), "case": form(case) if case else None, "waits_for": waits})
+
+
+def _after_filing(background: BackgroundTasks, here: Context, case_id: UUID) -> None:
+    """Evidence is collected once the answer is out; what a kill -9 prevents is collected when it is asked for."""
+    background.add_task(_collect, here, case_id)
+
+
+def _collect(here: Context, case_id: UUID) -> None:
+    try:
+        collect(here, case_id)
+    except Exception:
+        # The filing stands; the next look at the case's evidence tries again.
+        log.exception("evidence of case %s was not collected", case_id)
 
 
 def _version(if_match: str | None) -> int | None:
@@ -162,10 +182,13 @@ class FileIn(BaseModel):
 @router.post(
     "/candidates/{patrol_id}/{n}/file", status_code=201, response_model=ReviewOut, responses=problems(404, 409)
 )
-def file(patrol_id: PatrolId, n: Number, body: FileIn, here: Here, actor: Reviewer) -> JSONResponse:
+def file(
+    patrol_id: PatrolId, n: Number, body: FileIn, here: Here, actor: Reviewer, background: BackgroundTasks
+) -> JSONResponse:
     """Files an accepted candidate that lacked its address."""
     verdict = service.Verdict("accept", **body.model_dump())
     with here.database.write() as session:
         row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
         case = service.file_later(session, here.settings, row, verdict, actor)
+        _after_filing(background, here, case.id)
         return JSONResponse({"candidate": candidate_out(row), "case": form(case), "waits_for": None}, status_code=201)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio.warp import transform_bounds
-from rio_tiler.errors import TileOutsideBounds
-from rio_tiler.io import Reader
 
 from api.errors import NotFoundError
 from api.geo import Box
@@ -16,13 +15,12 @@ from api.geo import Box
 TILE_PX = 256
 
 
-def _empty() -> bytes:
+@lru_cache(maxsize=1)
+def empty_png() -> bytes:
+    """One transparent pixel."""
     from rio_tiler.utils import render
 
     return bytes(render(np.zeros((3, 1, 1), np.uint8), np.zeros((1, 1), np.uint8), img_format="PNG"))
-
-
-EMPTY_PNG = _empty()
 
 
 def tile_png(mosaic: Path, z: int, x: int, y: int) -> bytes:
@@ -31,11 +29,15 @@ def tile_png(mosaic: Path, z: int, x: int, y: int) -> bytes:
     Raises:
         NotFoundError: The mosaic is not there, or no raster.
     """
+    # Imported at the first tile: it takes longer than all the rest of the API's start.
+    from rio_tiler.errors import TileOutsideBounds
+    from rio_tiler.io import Reader
+
     try:
         with Reader(str(mosaic)) as reader:
             image = reader.tile(x, y, z, tilesize=TILE_PX, indexes=(1, 2, 3) if reader.dataset.count >= 3 else (1,))
     except TileOutsideBounds:
-        return EMPTY_PNG
+        return empty_png()
     except rasterio.errors.RasterioIOError as error:
         raise NotFoundError(f"the mosaic {mosaic.name} cannot be read: stitch the patrol again") from error
     return bytes(image.render(img_format="PNG", ZLEVEL=1))
