@@ -65,7 +65,9 @@ def _due(session: Session, midnight: datetime, districts: tuple[str, ...]) -> di
     scope = _within(Case.district, districts)
 
     def counted(*period: ColumnElement[bool]) -> int:
-        some: Select[Any] = select(literal_column("1")).select_from(Case).where(still_open, *period, *scope).limit(COUNT_TO)
+        some: Select[Any] = (
+            select(literal_column("1")).select_from(Case).where(still_open, *period, *scope).limit(COUNT_TO)
+        )
         return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
     now, tomorrow = utcnow(), midnight + timedelta(days=1)
