@@ -87,7 +87,8 @@ def main() -> None:
         for speed, from_deg in WINDS:
             wind = {"wind_mps": speed, "wind_from_deg": from_deg, "speedup": SPEEDUP}
             ours = fly(SimulatedFleet(1, [HOME], base_port=free_base_port(1), gps_noise_m=0.0, **wind), rows)
-            line = f"{name}, wind {speed:.0f} m/s: embedded {ours.duration_s:.1f} s, {ours.photos} photos, {ours.miss_m:.2f} m"
+            line = f"{name}, wind {speed:.0f} m/s: embedded {ours.duration_s:.1f} s, {ours.photos} photos, "
+            line += f"{ours.miss_m:.2f} m"
             if real is not None:
                 theirs = fly(SitlFleet(1, [HOME], base_port=free_base_port(1), **wind), rows)
                 error = ours.duration_s / theirs.duration_s - 1

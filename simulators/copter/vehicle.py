@@ -71,10 +71,10 @@ class VehicleConfig:
     airframe: Airframe = field(default_factory=Airframe)
 
 
-# On a fast clock an honest ground station's 0.2 s of wall time are many simulated seconds: what waits for the ground
-# (auto-disarm, GCS failsafe, upload timeouts) waits at least as long as it would at a fifth of the speed-up.
+# On a fast clock an honest ground station's second of wall time is many simulated ones: what waits for the ground
+# (auto-disarm, GCS failsafe, upload timeouts) waits as long as it would at a speed-up of two.
 def _grace(speedup: float) -> float:
-    return max(1.0, speedup / 5.0)
+    return max(1.0, speedup / 2.0)
 
 
 class Vehicle:

@@ -54,7 +54,7 @@ def test_the_simulated_clock_starts_at_its_start_and_runs_fast() -> None:
         while (last := link.recv_match(type="SYSTEM_TIME", blocking=True, timeout=5)) and link.recv_match() is not None:
             pass
         elapsed = (last.time_unix_usec - first.time_unix_usec) / 1e6
-        assert 4 < elapsed <= 21 * (time.monotonic() - wall)
+        assert 1.5 < elapsed <= 21 * (time.monotonic() - wall)
         assert 0 < first.time_unix_usec / 1e6 - START.timestamp() < 200
         assert abs((last.time_boot_ms - first.time_boot_ms) / 1000 - elapsed) < 0.01
         link.close()
