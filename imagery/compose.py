@@ -11,13 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
-from rasterio.shutil import copy as copy_raster
-from rasterio.transform import from_origin
-from rasterio.windows import Window
 
+from imagery.cog import TILE_PX, CogWriter
 from imagery.colour import Tone
 from imagery.features import decode
 from imagery.files import Progress, appearing, quiet
@@ -25,11 +21,9 @@ from imagery.scene import View
 from imagery.seams import FEATHER_CELLS, Grid, Labels
 from imagery.surface import HeightGrid
 
-TILE_PX = 512
 # The ground is smooth and so is a lens: coordinates are computed every 16 pixels and interpolated between
 # (0.01 px off on brighton_beach).
 MAP_STEP_PX = 16
-JPEG_QUALITY = 90
 # Summed weights (of 255) that count as seen, and as complete: roundings of three feathers stay above.
 WEIGHT_FLOOR, WEIGHT_FULL = 8, 250
 
@@ -75,53 +69,15 @@ def compose(
     if grid.width_px > grid.height_px:
         order = sorted(spans, key=lambda number: (spans[number][2] // TILE_PX, spans[number][0]))
     path.parent.mkdir(parents=True, exist_ok=True)
+    where = (crs, grid.left, grid.top, grid.gsd_m)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder, appearing(path) as temporary:
-        raw = Path(folder) / "raw.tif"
-        with rasterio.open(raw, "w", **_profile(grid, crs)) as target:
-            mosaic = _Mosaic(target, grid, [spans[number] for number in order])
+        tiles = _Tiles([spans[number] for number in order])
+        size = (grid.width_px, grid.height_px)
+        with CogWriter(temporary, Path(folder) / "tiles", size, where, tiles.expected) as target:
             pieces = _pieces(order, scene, tones, surface, grid, labels, spans, workers)
             for done, piece in enumerate(pieces, start=1):
-                mosaic.add(spans[order[done - 1]], piece)
+                tiles.add(spans[order[done - 1]], piece, target)
                 progress(done, len(order), "mosaic")
-        _to_cog(raw, temporary, workers)
-
-
-def _profile(grid: Grid, crs: str) -> dict[str, object]:
-    return {
-        "driver": "GTiff",
-        "width": grid.width_px,
-        "height": grid.height_px,
-        "count": 4,
-        "dtype": "uint8",
-        "crs": crs,
-        "transform": from_origin(grid.left, grid.top, grid.gsd_m, grid.gsd_m),
-        "tiled": True,
-        "blockxsize": TILE_PX,
-        "blockysize": TILE_PX,
-        "interleave": "pixel",
-        "photometric": "RGB",
-        "alpha": "unspecified",
-        "bigtiff": "YES",
-        "sparse_ok": True,
-    }
-
-
-def _to_cog(raw: Path, path: Path, workers: int) -> None:
-    """Compresses the tiles and lays them out with overviews: the driver turns the alpha band into a mask."""
-    with rasterio.Env(GDAL_CACHEMAX=128, GDAL_NUM_THREADS=workers):
-        copy_raster(
-            raw,
-            path,
-            driver="COG",
-            compress="JPEG",
-            quality=JPEG_QUALITY,
-            overview_quality=85,
-            blocksize=TILE_PX,
-            resampling="AVERAGE",
-            overviews="IGNORE_EXISTING",
-            bigtiff="IF_SAFER",
-            num_threads=workers,
-        )
 
 
 def _spans(labels: Labels, count: int, grid: Grid) -> dict[int, Span]:
@@ -227,17 +183,16 @@ def _weights(labels: Labels, number: int, span: Span) -> NDArray[np.float32]:
     )
 
 
-class _Mosaic:
-    """Tiles that are being summed up; one is written and forgotten when its last photograph has come."""
+class _Tiles:
+    """Tiles that are being summed up; one is handed on and forgotten when its last photograph has come."""
 
-    def __init__(self, target: rasterio.io.DatasetWriter, grid: Grid, spans: Sequence[Span]) -> None:
-        target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
-        self._target, self._grid = target, grid
+    def __init__(self, spans: Sequence[Span]) -> None:
         self._open: dict[tuple[int, int], NDArray[np.uint8]] = {}
         self._left: dict[tuple[int, int], int] = {}
         for span in spans:
             for tile in self._tiles(span):
                 self._left[tile] = self._left.get(tile, 0) + 1
+        self.expected = tuple(self._left)
 
     @staticmethod
     def _tiles(span: Span) -> Iterator[tuple[int, int]]:
@@ -246,8 +201,8 @@ class _Mosaic:
             for column in range(left // TILE_PX, (right - 1) // TILE_PX + 1):
                 yield row, column
 
-    def add(self, span: Span, piece: _Piece) -> None:
-        """Adds a piece to its tiles and writes those that are complete."""
+    def add(self, span: Span, piece: _Piece, target: CogWriter) -> None:
+        """Adds a piece to its tiles and hands on those that are complete."""
         top, bottom, left, right = span
         for row, column in self._tiles(span):
             y0, y1 = max(top, row * TILE_PX), min(bottom, (row + 1) * TILE_PX)
@@ -263,22 +218,24 @@ class _Mosaic:
                     part = plane[y0 - top : y1 - top, x0 - left : x1 - left]
                     tile[band][inner] = cv2.add(tile[band][inner], part)
             self._left[(row, column)] -= 1
-            if self._left[(row, column)] == 0 and (row, column) in self._open:
-                self._write(row, column, self._open.pop((row, column)))
+            if self._left[(row, column)]:
+                continue
+            finished = self._open.pop((row, column), None)
+            if finished is None:
+                target.skip(row, column)
+            else:
+                target.write(row, column, _settled(finished))
 
-    def _write(self, row: int, column: int, tile: NDArray[np.uint8]) -> None:
-        height = min(TILE_PX, self._grid.height_px - row * TILE_PX)
-        width = min(TILE_PX, self._grid.width_px - column * TILE_PX)
-        weight = tile[3]
-        valid = weight >= WEIGHT_FLOOR
-        part = valid & (weight < WEIGHT_FULL)
-        if part.any():
-            # At the mosaic's edge the feathers do not add up to one.
-            lifted = tile[:3, part] * (255.0 / weight[part])
-            tile[:3, part] = np.clip(np.rint(lifted), 0, 255).astype(np.uint8)
-        # 0 is kept for nothing: black in a photograph becomes 1.
-        np.maximum(tile[:3], 1, out=tile[:3])
-        tile[3] = np.where(valid, 255, 0)
-        tile[:3, ~valid] = 0
-        window = Window(column * TILE_PX, row * TILE_PX, width, height)
-        self._target.write(tile[:, :height, :width], window=window)
+
+def _settled(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Sums of weighted colours to colours; the fourth band to a mask of 0 and 255."""
+    weight = tile[3]
+    valid = weight >= WEIGHT_FLOOR
+    part = valid & (weight < WEIGHT_FULL)
+    if part.any():
+        # At the mosaic's edge the feathers do not add up to one.
+        lifted = tile[:3, part] * (255.0 / weight[part])
+        tile[:3, part] = np.clip(np.rint(lifted), 0, 255).astype(np.uint8)
+    tile[3] = np.where(valid, 255, 0)
+    tile[:3, ~valid] = 0
+    return tile
