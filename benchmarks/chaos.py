@@ -27,6 +27,7 @@ import shapely
 from flight.events import SortieEvent, TextEvent
 from flight.items import WireItem, first_difference
 from flight.operation import Operation, swap_simulated
+from flight.orders import CEILING_MARGIN_M
 from simulators.copter.faults import break_it
 from tests.flight.plans import HOME, offset, write_flight_plan
 from tests.flight.virtual import World
@@ -34,7 +35,7 @@ from tests.flight.virtual import World
 VEHICLES = 3
 APART_M = 45.0
 LANES, LANE_M, HEIGHT_M = 4, 260.0, 40.0
-CEILING_M = HEIGHT_M + 15.0
+CEILING_M = HEIGHT_M + CEILING_MARGIN_M
 LEAST_S = 300.0
 # A no-fly zone 30 m beyond the lanes' far end, across all sorties.
 ZONE = ((-60.0, LANE_M + 30.0), (400.0, LANE_M + 30.0), (400.0, LANE_M + 120.0), (-60.0, LANE_M + 120.0))
@@ -95,6 +96,7 @@ class Judge:
         self.verdict = Verdict(seed)
         self.zone = shapely.Polygon(ZONE)
         self.world: World | None = None
+        self.tell = False
         self.agenda: list[tuple[float, int, str, dict[str, object]]] = []
         for number in range(faults_a_run):
             # Each kind in turn over the seeds, so that none is rare.
@@ -130,7 +132,11 @@ class Judge:
             if y > LANE_M + 25 and self.zone.contains(point := shapely.Point(x, y)):
                 self.verdict.in_zone_m = max(self.verdict.in_zone_m, self.zone.exterior.distance(point))
         for a, b in itertools.combinations(flying, 2):
-            self.verdict.nearest_m = min(self.verdict.nearest_m, math.dist(a, b))
+            apart_m = math.dist(a, b)
+            if self.tell and apart_m < 12:
+                places = ", ".join(f"({x:.0f} {y:.0f} {h:.0f})" for x, y, h in flying)
+                print(f"{now_s:7.1f}   {apart_m:.1f} m apart: {places}")
+            self.verdict.nearest_m = min(self.verdict.nearest_m, apart_m)
 
 
 class Watched(Operation):
@@ -156,6 +162,7 @@ def one_run(seed: int, faults_a_run: int, folder: Path, *, tell: bool) -> Verdic
         duration_s=200.0,
     )  # fmt: skip
     judge = Judge(seed, faults_a_run)
+    judge.tell = tell
     world = World(VEHICLES, homes(), each_tick=judge.tick, seed=seed, wind_mps=3.0, wind_from_deg=20.0, gps_noise_m=1.0)
     judge.world = world
 

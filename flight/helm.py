@@ -22,6 +22,9 @@ Owner = Literal["launch", "mission", "guard", "person", "other"]
 
 # Position alone, in degrees and metres above home; velocity, acceleration and yaw ignored.
 _POSITION_ONLY = 0b0000_1101_1111_1000
+_VELOCITY_ONLY = 0b0000_1101_1100_0111
+# ArduCopter forgets a velocity target after 3 s (GUID_TIMEOUT); its default climb is 2.5 m/s.
+_VELOCITY_AGAIN_S, _CLIMB_MPS = 0.8, 2.5
 _ARRIVED_M, _ARRIVED_UP_M = 4.0, 2.0
 _AGAIN_S = 2.0
 _BACK_FOR_S = 180.0
@@ -61,6 +64,7 @@ class Helm:
         self._busy = 0
         self._doing: Decision = CALM
         self._target: Spot | None = None
+        self._climb_to_m = math.nan
         self._sent_s = -math.inf
         self._resume_mode = "AUTO"
         self._sticks: tuple[int, ...] | None = None
@@ -129,8 +133,13 @@ class Helm:
 
     def _keep_target(self) -> None:
         """A position target has no acknowledgement: it is sent again until the vehicle is there."""
+        if self.vehicle.state.mode != "GUIDED":
+            return
+        if self._climb_to_m == self._climb_to_m:
+            self._keep_climbing()
+            return
         target = self._target
-        if target is None or self.vehicle.state.mode != "GUIDED":
+        if target is None:
             return
         now_s = self.vehicle.state.boot_s
         if now_s - self._sent_s < _AGAIN_S or self._arrived(target):
@@ -141,6 +150,25 @@ class Helm:
             mavlink.MAVLink_set_position_target_global_int_message(
                 0, v.system_id, v.component_id, mavlink.MAV_FRAME_GLOBAL_RELATIVE_ALT_INT, _POSITION_ONLY,
                 round(target.lat * 1e7), round(target.lon * 1e7), target.height_m, 0, 0, 0, 0, 0, 0, 0, 0,
+            )
+        )  # fmt: skip
+
+    def _keep_climbing(self) -> None:
+        """Straight up or down by velocity: a position target would first fly back to where it was told."""
+        at = self.vehicle.state.position
+        if at is None or self.vehicle.state.boot_s - self._sent_s < _VELOCITY_AGAIN_S:
+            return
+        miss_m = self._climb_to_m - at.height_rel_m
+        if abs(miss_m) < 0.5:
+            self._target, self._climb_to_m = self._here(self._climb_to_m), math.nan
+            return
+        self._sent_s = self.vehicle.state.boot_s
+        v = self.vehicle
+        down_mps = -max(-_CLIMB_MPS, min(_CLIMB_MPS, miss_m))
+        v.send(
+            mavlink.MAVLink_set_position_target_global_int_message(
+                0, v.system_id, v.component_id, mavlink.MAV_FRAME_GLOBAL_RELATIVE_ALT_INT, _VELOCITY_ONLY,
+                0, 0, 0, 0, 0, down_mps, 0, 0, 0, 0, 0,
             )
         )  # fmt: skip
 
@@ -163,7 +191,7 @@ class Helm:
     async def _hold(self, reason: str, by: str) -> Outcome:
         if self.vehicle.state.mode in ("AUTO", "RTL"):
             self._resume_mode = self.vehicle.state.mode
-        self._target = None
+        self._target, self._climb_to_m = None, math.nan
         outcome = await self._mode("GUIDED", reason, by)
         return outcome if outcome.ok else await self._mode("BRAKE", reason, by)
 
@@ -175,7 +203,7 @@ class Helm:
         return outcome
 
     async def _mission_on(self, reason: str, by: str) -> Outcome:
-        self._target = None
+        self._target, self._climb_to_m = None, math.nan
         outcome = await self._mode(self._resume_mode, reason, by)
         if outcome.ok:
             self.owner = "mission"
@@ -212,7 +240,7 @@ class Helm:
             if before.action in (Action.HOLD, Action.HEIGHT, Action.NUDGE) and self.owner == "guard":
                 return (await self._mission_on(f"{before.rule} is clear", "guard")).ok
             return True
-        at = self._here(decision.height_m)
+        at = self._here()
         if decision.action in (Action.HOLD, Action.HEIGHT) and (at is None or at.height_m < _LOW_M):
             return True  # about to touch down: a hold here is worse than landing
         self.owner = "guard"
@@ -222,8 +250,11 @@ class Helm:
         if decision.action == Action.LAND:
             self.ended = self.ended or why
             return (await self._mode("LAND", why, "guard")).ok
-        if decision.action == Action.HEIGHT and at is not None:
-            return (await self._go(at, why, "guard")).ok
+        if decision.action == Action.HEIGHT:
+            taken = (await self._hold(why, "guard")).ok
+            self._climb_to_m, self._sent_s = decision.height_m, -math.inf
+            self._keep_target()
+            return taken
         outcome = await self._hold(why, "guard")
         if decision.action == Action.NUDGE and outcome.ok:
             await self.vehicle.sleep(1.0)

@@ -16,7 +16,7 @@ from missions.plan import Sortie
 
 _GEOD = Geod(ellps="WGS84")
 # Above the highest mission item: room for one aircraft to let another pass below it, and for the barometer's drift.
-_CEILING_MARGIN_M = 15.0
+CEILING_MARGIN_M = 18.0
 _TAKEOFF = mavlink.MAV_CMD_NAV_TAKEOFF
 
 
@@ -108,6 +108,6 @@ def read_orders(plan_dir: Path, sortie: Sortie) -> Orders:
         fence=_fence_items(plan),
         rally=_rally_items(plan),
         takeoff_height_m=takeoffs[0].alt_m,
-        ceiling_rel_m=math.ceil(max(heights, default=takeoffs[0].alt_m)) + _CEILING_MARGIN_M,
+        ceiling_rel_m=math.ceil(max(heights, default=takeoffs[0].alt_m)) + CEILING_MARGIN_M,
         plan_file=plan,
     )

@@ -104,12 +104,12 @@ class Ceiling:
 
     name: str = "ceiling"
     limits: Limits = field(default_factory=lambda: Limits(Action.HEIGHT, clear_below=1.0, clear_s=3.0, escalate_s=20.0))
-    below_m: float = 3.0
+    below_m: float = 2.0
 
     def look(self, view: View) -> Finding:
-        """Level: 1 where it will be through within two seconds."""
+        """Level: 1 where it will be through within a second and a half."""
         limit_m = view.orders.ceiling_rel_m - self.below_m
-        height_m = view.me.h + max(0.0, view.me.vh) * 2.0
+        height_m = view.me.h + max(0.0, view.me.vh) * 1.5
         if height_m < limit_m:
             return Finding(0.9 if height_m > limit_m - 3 else 0.0)
         return Finding(
@@ -151,11 +151,11 @@ class Separation:
     limits: Limits = field(default_factory=lambda: Limits(Action.HOLD, clear_below=0.7, clear_s=2.0))
     # Two GPS errors of 3 m, a second of delay at 10 m/s and the stop leave more than the 10 m that must never be.
     aside_m: float = 28.0
-    above_m: float = 8.0
-    ahead_s: float = 12.0
+    above_m: float = 10.0
+    ahead_s: float = 15.0
     need_m: float = 15.0
     # Below the ceiling, above the highest item: a refuge is as far from both as the ceiling's margin allows.
-    refuge_below_ceiling_m: float = 4.0
+    refuge_below_ceiling_m: float = 5.0
 
     def look(self, view: View) -> Finding:
         """Level: how near the closest approach comes to the limits."""
