@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from api.errors import NotFoundError
 from api.geo import Box
 
 TILE_PX = 256
+_importing = threading.Lock()
 
 
 @lru_cache(maxsize=1)
 def empty_png() -> bytes:
     """One transparent pixel."""
-    from rio_tiler.utils import render
+    with _importing:
+        from rio_tiler.utils import render
 
     return bytes(render(np.zeros((3, 1, 1), np.uint8), np.zeros((1, 1), np.uint8), img_format="PNG"))
 
@@ -29,9 +32,11 @@ def tile_png(mosaic: Path, z: int, x: int, y: int) -> bytes:
     Raises:
         NotFoundError: The mosaic is not there, or no raster.
     """
-    # Imported at the first tile: it takes longer than all the rest of the API's start.
-    from rio_tiler.errors import TileOutsideBounds
-    from rio_tiler.io import Reader
+    # Imported at the first tile: it takes longer than all the rest of the API's start. One thread at a time, for a
+    # screen asks for fifty tiles at once, and a package that imports in circles is half there for the second thread.
+    with _importing:
+        from rio_tiler.errors import TileOutsideBounds
+        from rio_tiler.io import Reader
 
     try:
         with Reader(str(mosaic)) as reader:

@@ -55,13 +55,15 @@ export class Divider {
       this.layers[when]?.remove();
       this.layers[when] = null;
     }
-    if (patrol?.has_before) this.layers.before = new MosaicLayer(patrol.id, "before", { pane: "before" }).addTo(this.map);
+    this.patrol = patrol;
     if (patrol?.has_mosaic) this.layers.after = new MosaicLayer(patrol.id, "after", { pane: "after" }).addTo(this.map);
     this.toggle(this.on && Boolean(patrol?.has_before));
   }
 
+  /** Turns the comparison on or off; the earlier mosaic is asked for when it is first looked at. */
   toggle(on) {
     this.on = on;
+    if (on && !this.layers.before) this.layers.before = new MosaicLayer(this.patrol.id, "before", { pane: "before" }).addTo(this.map);
     for (const part of [this.handle, this.left, this.right]) part.hidden = !on;
     this.clip();
   }
