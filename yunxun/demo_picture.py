@@ -24,9 +24,9 @@ COLOURS = {"construction": "#ff3b30", "sanitation": "#ffcc00"}
 
 def draw_demo(path: Path, days: list[PatrolFolder], found: SiteCollection, comparison: Comparison) -> None:
     """Writes the picture: day 1, day 2 with finds, and a before/after pair of each find below."""
-    features = list(found.features)[:8]
-    figure = Figure(figsize=(16, 10.5 + (3.4 if features else 0)), layout="constrained")
-    grid = figure.add_gridspec(2, max(2 * 4, 2), height_ratios=[10.5, 3.4] if features else [1, 0.001])
+    features = sorted(found.features, key=lambda f: -f.properties.probability)[:8]
+    figure = Figure(figsize=(16, 8.6 + (4.2 if features else 0)), layout="constrained")
+    grid = figure.add_gridspec(2, max(2 * 4, 2), height_ratios=[8.6, 4.2] if features else [1, 0.001])
     for column, folder in enumerate(days):
         axes = figure.add_subplot(grid[0, column * 4 : column * 4 + 4])
         _mosaic(axes, folder.mosaic)
@@ -34,7 +34,7 @@ def draw_demo(path: Path, days: list[PatrolFolder], found: SiteCollection, compa
         if column == 1:
             _outlines(axes, folder.mosaic, found, comparison)
     for place, feature in enumerate(features):
-        inner = grid[1, place].subgridspec(2, 1, hspace=0.05)
+        inner = grid[1, place].subgridspec(2, 1, hspace=0.02)
         for row, folder in enumerate(days):
             axes = figure.add_subplot(inner[row])
             _chip(axes, folder.mosaic, feature.geometry)
