@@ -163,7 +163,7 @@ def test_permitted_areas_hold_it_in(orders):
 
 def test_ceiling_acts_before_it_is_reached_and_goes_lower(orders):
     assert Ceiling().look(make_view(orders, h=62)).level == 0
-    found = Ceiling().look(make_view(orders, h=68, vh=3))
+    found = Ceiling().look(make_view(orders, h=70, vh=3))
     assert found.level >= 1
     assert found.height_m < 72
 
