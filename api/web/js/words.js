@@ -40,7 +40,7 @@ export const ROLES = { pilot: "飞手", reviewer: "审核员", officer: "值班�
 
 export const EVENTS = {
   "candidate.created": "发现疑点", "candidate.merged": "疑点归并", "candidate.reviewed": "审核", "candidate.reopened": "撤销审核",
-  "case.filed": "上报立卷", "case.evidence": "补充附件", "case.platform": "平台回写", "case.reinspected": "复查", "case.withdrawn": "撤回案卷",
+  "case.filed": "上报立卷", "case.evidence": "证据", "case.platform": "平台回写", "case.reinspected": "复查", "case.withdrawn": "撤回案卷",
 };
 
 export const familyText = (code) => FAMILIES[code] ?? code ?? "";

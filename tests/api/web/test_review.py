@@ -240,3 +240,17 @@ def test_an_empty_queue_says_so(desk: Desk, page: Page) -> None:
     page.keyboard.press("a")
     page.keyboard.press("z")
     assert not [event for event in desk.events() if event["type"] == "candidate.reviewed"]
+
+
+def test_undo_goes_on_after_a_reload(desk: Desk, page: Page) -> None:
+    ready(page)
+    first = press(page, "1")
+    second = press(page, "a")
+    saved(page)
+    page.reload()
+    ready(page)
+    for gone in (second, first):
+        page.keyboard.press("z")
+        page.wait_for_function("(id) => document.querySelector('.facts a.mono').href.endsWith(id)", arg=quoted(gone))
+    saved(page)
+    until(page, lambda: all(desk.candidate(one)["state"] == "pending" for one in (first, second)))

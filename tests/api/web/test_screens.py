@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +244,38 @@ def test_self_crossing_outlines_are_known(desk: Desk) -> None:
     )
     assert told == [not LinearRing(ring).is_simple for ring in rings]
     assert 25 < sum(told) < 175
+
+
+def test_evidence_and_a_dossier_that_can_be_taken_along(desk: Desk) -> None:
+    body = {"decision": "accept", "address": "通达路15号院内"}
+    case = desk.api.post(f"/candidates/{PATROL}/3/review", json=body).json()["case"]
+    page = desk.open("li", f"cases/{case['id']}")
+    files = page.locator("ul.files li")
+    expect(files.first).to_be_visible()
+    expect(page.locator("ul.files")).to_contain_text("原始照片")
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="下载证据包").click()
+    assert taken.value.suggested_filename == f"{case['number']}.zip"
+    assert zipfile.is_zipfile(taken.value.path())
+    page.get_by_role("button", name="取原件").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("调取理由").fill("行政处罚立案取证")
+    with page.expect_download() as original:
+        dialog.get_by_role("button", name="调取", exact=True).click()
+    digest = hashlib.sha256(original.value.path().read_bytes()).hexdigest()
+    assert original.value.suggested_filename == f"{digest[:12]}.jpg"
+
+
+def test_an_admin_makes_and_closes_an_account(desk: Desk) -> None:
+    page = desk.open("root", "setup")
+    form = page.get_by_role("form", name="新建账号")
+    form.get_by_label("账号").fill("sun")
+    form.get_by_label("密码").fill("a-password-of-16")
+    form.get_by_label("角色").select_option(label="审核员")
+    form.get_by_role("button", name="新建").click()
+    row = page.get_by_role("row", name="sun")
+    expect(row).to_contain_text("启用")
+    page.on("dialog", lambda dialog: dialog.accept())
+    row.get_by_role("button", name="停用").click()
+    expect(row).to_contain_text("停用")
+    assert [one["active"] for one in desk.get("/auth/users") if one["name"] == "sun"] == [False]

@@ -33,7 +33,14 @@ function head(one, reload) {
     withdrawable && h("button.danger.no-print", { type: "button", onclick: () => withdraw(one, reload) }, "撤回"));
 }
 
-const KINDS = { original: "原始照片", picture: "加框图", chip: "影像截图", mosaic: "影像" };
+const KINDS = { original: "原始照片", derived: "加框图" };
+const VIEWS = { overview: "全景", medium: "中景", detail: "近景" };
+
+/** What a file shows, from its name: after, before, frame-1-detail. */
+function fileText({ name, file }) {
+  const [, k, view] = /^frame-(\d+)-(\w+)/.exec(name) ?? [];
+  return { after: "本期影像", before: "前期影像" }[name] ?? (k ? `照片${k} ${VIEWS[view] ?? view}` : file ?? name);
+}
 
 /** The files that are evidence, each by its hash; an original only for officers, with a reason that is kept. */
 async function showEvidence(holder, id) {
@@ -46,7 +53,7 @@ async function showEvidence(holder, id) {
   if (!files.length) return;
   fill(holder, h("h2", {}, `证据文件 ${files.length}`), h("ul.files", {}, files.map((file) => h("li", {},
     h("span", {}, KINDS[file.kind] ?? file.kind), h("code", { title: `SHA-256 ${file.sha256}` }, file.sha256.slice(0, 12)), h("span.muted", {}, `${(file.size_bytes / 1024).toFixed(0)} KB`),
-    h("span.muted", {}, file.file ?? file.name), file.deleted ? h("span.tag", {}, "已按期限删除") : file.kind === "original" && session.may("officer") ? h("button.no-print", { type: "button", onclick: () => takeOriginal(file) }, "取原件") : null))));
+    h("span.muted", {}, fileText(file)), file.deleted ? h("span.tag", {}, "已按期限删除") : file.kind === "original" && session.may("officer") ? h("button.no-print", { type: "button", onclick: () => takeOriginal(file) }, "取原件") : null))));
 }
 
 function takeOriginal(file) {
@@ -132,6 +139,7 @@ export function eventText({ type, data }) {
   if (type === "candidate.reviewed") return { accept: "属实", reject: `不属实：${data.reason_name || reasonText(data.reason)}`, look: data.note === "undo" ? "撤销结论" : "再看", verified: "现场属实" }[data.decision] ?? "";
   if (type === "case.platform") return [data.state_name ?? CASE_STATES[data.state] ?? data.state, data.platform_no, data.reason].filter(Boolean).join("　");
   if (type === "case.filed") return [data.number, data.address].filter(Boolean).join("　");
+  if (type === "case.evidence") return data.collected ? `证据归集 ${data.collected.length} 份` : [data.as === "attachment" ? "补充附件" : "并入新发现", data.area_m2 && areaText(data.area_m2)].filter(Boolean).join("　");
   if (type === "case.withdrawn") return data.reason ?? "";
   if (type === "candidate.merged") return mergedText(data);
   if (type.startsWith("candidate.")) return [labelText(data.label), data.area_m2 && areaText(data.area_m2)].filter(Boolean).join("　");
