@@ -29,8 +29,8 @@ _CONNECT_S = 5.0
 # mode_code of an aircraft's osd (Cloud API, Matrice 3D properties).
 _MODES = {
     0: "待机", 1: "起飞准备", 2: "起飞准备完毕", 3: "手动飞行", 4: "自动起飞", 5: "航线飞行", 6: "全景拍照",
-    7: "智能跟随", 8: "ADS-B 躲避", 9: "自动返航", 10: "自动降落", 11: "强制降落", 12: "三桨叶降落", 13: "升级中", 14: "未连接",
-    15: "APAS", 16: "虚拟摇杆", 17: "指令飞行",
+    7: "智能跟随", 8: "ADS-B 躲避", 9: "自动返航", 10: "自动降落", 11: "强制降落", 12: "三桨叶降落", 13: "升级中",
+    14: "未连接", 15: "APAS", 16: "虚拟摇杆", 17: "指令飞行",
 }  # fmt: skip
 # break_reason of a break point (the few that tell a planner something).
 BREAK_REASONS = {
