@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inference.context import DetectContext
@@ -20,6 +20,10 @@ SEEN = 0.5
 # What cannot be compared properly is never called sure.
 UNSURE_CAP = 0.49
 BEST_FRAMES = 3
+# Before frames are opened: what the mosaic, the heights and the earlier day make less likely than this is let go.
+WORTH_A_LOOK = 0.08
+# A place that fewer frames could show lies at the survey's edge, where one picture's lean passes for a change.
+FEWEST_VIEWS = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def gather(
     grid: Grid,
     judge: Judge,
     tall_m: float,
+    weights: dict[str, float],
     before: Sequence[float | None] | None = None,
 ) -> list[Gathered]:
     """Measures heights and looks again in frames.
@@ -67,22 +72,32 @@ def gather(
         grid: The model's grid.
         judge: The network for single frames.
         tall_m: Things of this kind may rise so far.
+        weights: Calibration, to leave out early what no second look will save.
         before: What the network said of each place on the earlier day.
 
     Returns:
         The same, with evidence.
     """
-    polygons = [p.polygon for p in proposals]
-    then = before if before is not None else [None] * len(polygons)
     surfaces = context.surfaces
-    heights = [surfaces.change(p, polygons) if surfaces else None for p in polygons]
+    everything = [p.polygon for p in proposals]
+    rises = [surfaces.change(p, everything) if surfaces else None for p in everything]
+    earlier = before if before is not None else [None] * len(proposals)
+    first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
+    keep = [i for i, e in enumerate(first) if probability(e, weights) >= WORTH_A_LOOK]
+    proposals = [proposals[i] for i in keep]
+    heights, then = [rises[i] for i in keep], [earlier[i] for i in keep]
+    polygons = [p.polygon for p in proposals]
     grounds = [(surfaces.ground(p) if surfaces else None) or context.ground_m for p in polygons]
     looks: list[list[Look]] = [[] for _ in polygons]
     again: list[list[tuple[Look, float]]] = [[] for _ in polygons]
     if context.frames is not None and polygons:
         looks = context.frames.looks(polygons, grounds, tall_m)
         again = look_again(polygons, looks, grounds, grid, context.frames, surfaces, judge)
-    return [_gathered(p, h, w, a, b) for p, h, w, a, b in zip(proposals, heights, looks, again, then, strict=True)]
+    posed = context.frames is not None and any(g is not None for g in grounds)
+    bundle = zip(proposals, heights, looks, again, then, strict=True)
+    return [_gathered(p, h, w, a, b, posed) for p, h, w, a, b in bundle]
+        _gathered(p, h, w, a, b, posed) for p, h, w, a, b in zip(proposals, heights, looks, again, then, strict=True)
+    ]
 
 
 def _gathered(
@@ -91,19 +106,21 @@ def _gathered(
     looks: Sequence[Look],
     again: Sequence[tuple[Look, float]],
     before: float | None,
+    posed: bool,
 ) -> Gathered:
     seen_in = [look for look, p in again if p >= SEEN]
     ordered = seen_in + [look for look in looks if look not in seen_in]
-    evidence = Evidence(
-        proposal.mean,
-        proposal.peak,
-        proposal.area_m2,
-        tuple(p for _, p in again),
-        height.median_m if height else None,
-        height.noise_m if height else 0.3,
-        before,
-    )
+    evidence = _evidence(proposal, height, tuple(p for _, p in again), before)
+    if posed and proposal.unsure is None and len(looks) < FEWEST_VIEWS:
+        proposal = replace(proposal, unsure=f"edge of the survey: {len(looks)} frames show it")
     return Gathered(proposal, evidence, height, tuple(ordered[:BEST_FRAMES]), len(seen_in), len(again))
+
+
+def _evidence(
+    proposal: Proposal, height: HeightChange | None, looks: tuple[float, ...], before: float | None
+) -> Evidence:
+    rise, noise = (height.median_m, height.noise_m) if height else (None, 0.3)
+    return Evidence(proposal.mean, proposal.peak, proposal.area_m2, looks, rise, noise, before)
 
 
 def weighed(

@@ -44,7 +44,7 @@ def find_construction(
         then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
         east, north = result.shift_m
         judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
-        gathered = gather(strongest(result.new, context.area_m2), context, grid, judge, TALL_M)
+        gathered = gather(strongest(result.new, context.area_m2), context, grid, judge, TALL_M, model.card.calibration)
     found = []
     for g in gathered:
         rise = g.evidence.height_m

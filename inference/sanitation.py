@@ -50,7 +50,7 @@ def find_sanitation(
     everything, grid = find_waste(model, request.mosaic, progress)
     proposals = strongest(everything, context.area_m2)
     before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
-    gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, before)
+    gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, model.card.calibration, before)
     return [_candidate(g, model) for g in gathered]
 
 

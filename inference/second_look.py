@@ -159,10 +159,10 @@ def change_judge(model: Model, before: View, shift: Shift) -> Judge:
         then, valid = read_rgb(before, tile)
         then = moved(then, shift.dx_px, shift.dy_px)
         valid = moved(valid.astype(np.uint8), shift.dx_px, shift.dy_px, nearest=True) > 0
+        # A chip may be mostly new roof: where it does not register, the mosaic's own shift has to do.
         local = register(then, valid, chip, seen)
-        if local.why:
-            return None
-        then = moved(then, local.dx_px, local.dy_px)
+        if local.why is None:
+            then = moved(then, local.dx_px, local.dy_px)
         return change.probabilities(model, then, chip, valid & seen)[0]
 
     return judge

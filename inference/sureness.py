@@ -22,7 +22,7 @@ DEFAULT = {
     "mean": 1.0,
     "peak": 0.0,
     "area": 0.0,
-    "looks": 0.0,
+    "looks": 0.6,
     "looked": 0.0,
     "height": 0.0,
     "flat": 0.0,
@@ -150,7 +150,7 @@ def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
     p = hits / total
     centre = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z * np.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    return min(p, max(0.0, float(centre - half))), max(p, min(1.0, float(centre + half)))
 
 
 def threshold_for_recall(probabilities: Sequence[float], real: Sequence[bool], missed: int, recall: float) -> float:
