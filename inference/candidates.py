@@ -96,8 +96,6 @@ def gather(
     posed = context.frames is not None and any(g is not None for g in grounds)
     bundle = zip(proposals, heights, looks, again, then, strict=True)
     return [_gathered(p, h, w, a, b, posed) for p, h, w, a, b in bundle]
-        _gathered(p, h, w, a, b, posed) for p, h, w, a, b in zip(proposals, heights, looks, again, then, strict=True)
-    ]
 
 
 def _gathered(
