@@ -49,6 +49,10 @@ def area_file(folder: Path, ring: list[list[float]], **top: object) -> Path:
         "fleet return",
         "fleet land",
         "fleet goto",
+        "log show",
+        "log plot",
+        "replan",
+        "ingest",
     ],
 )
 def test_every_verb_shows_an_example(verb: str) -> None:
