@@ -106,12 +106,12 @@ class Airspace:
                 closed.append(grow(geometry, keep_m))
         return closed
 
-    def closed(self, height_agl_m: float) -> BaseGeometry:
-        """Everything a leg at this height must stay out of: one geometry, in metres."""
+    def closed(self, height_agl_m: float, sag_m: float = 0.0) -> BaseGeometry:
+        """Everything a leg at this height, or up to `sag_m` below it, must stay out of: one geometry, in metres."""
         keep_m = self.clearances.zone_m
         parts = [grow(geometry, keep_m) for geometry in self._of("no-fly")]
         parts += [grow(place, keep_m) for limit_m, place in self.ceilings if limit_m < height_agl_m]
-        parts += self.obstacles_at(height_agl_m)
+        parts += self.obstacles_at(height_agl_m - sag_m)
         if self.permitted is not None:
             world = shapely.box(*self.permitted.bounds).buffer(50_000.0, join_style="mitre")
             parts.append(world.difference(shapely.buffer(self.permitted, -keep_m, quad_segs=_QUAD_SEGMENTS)))

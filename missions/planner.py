@@ -8,140 +8,45 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import shapely
-from shapely.geometry.base import BaseGeometry
 
-from missions.airspace import photo_closed
-from missions.coverage import Lanes, Strip, cover
+from missions.brigade import plan_brigade
 from missions.direction import Sweep, sweeps
 from missions.errors import MissionsError
 from missions.export.folder import export_plan
+from missions.flying import SWAP_S, Flown, fly
 from missions.frame import Array
+from missions.part import Part, lanes_in, parts_of
 from missions.plan import Refusal
 from missions.request import PlanRequest, Task, read_task
-from missions.result import PlannedSortie, PlanResult
-from missions.route import Route, build_route
-from missions.routing import Router
+from missions.result import CrewDay, PlannedSortie, PlanResult, Timed, numbered
 from missions.seen import measure
 from missions.sites import propose_sites
-from missions.sorties import Budget, Cut, Pieces, balanced_parts, longest_piece_m, pieces_of, split
+from missions.sorties import Pieces, balanced_parts, longest_piece_m, pieces_of
 from missions.tour import best_tour, link_costs
 from missions.ulid import new_ulid
-from missions.vector import polygons_of
 
 __all__ = ["PlanRequest", "PlanResult", "PlannedSortie", "Progress", "export_plan", "plan_patrol"]
 
 Progress = Callable[[int, int, str], None]
 
-SWAP_S = 240.0
 # Crews that share a take-off site leave it one after the other: a climb to 100 m at 2.5 m/s takes 40 s.
 STAGGER_S = 60.0
 _SHARED_SITE_M = 30.0
-# Items of a sortie beside its lanes (home, take-off, speed, return); items of a lane (2 places, 2 camera, detours).
-_FIXED_ITEMS = 8
-_ITEMS_PER_LANE = 5
 _TRIES = 6
 # Directions that are planned to the end: as many as keep a request under about a second of CPU.
 _LANES_PLANNED = 240
 _MOST_DIRECTIONS = 4
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A part of the area flown at one height."""
-
-    target: BaseGeometry
-    closed: BaseGeometry
-    strip: Strip
-    router: Router
-    ground: Router
-
-
 def _nothing(done: int, total: int, what: str) -> None:
     """Progress that nobody watches."""
-
-
-def _strip_at(task: Task, height_agl_m: float) -> Strip:
-    request = task.request
-    return Strip.of(task.profile.camera, height_agl_m, request.front_overlap, request.side_overlap)
-
-
-def _parts(task: Task) -> tuple[list[_Part], list[Refusal]]:
-    """The area by height, without what may not be flown or photographed."""
-    airspace, refused = task.airspace, []
-    hidden = shapely.union_all([airspace.no_fly, airspace.no_photo])
-    target = task.area.difference(hidden)
-    lost_m2 = task.area.area - target.area
-    if target.area < 1.0:
-        raise MissionsError(
-            f"zones of {task.request.zones} close all of {task.request.area}: nothing is left to photograph; "
-            "check the zones, their times, or move the area"
-        )
-    if lost_m2 > 1.0:
-        names = ", ".join(zone.name for zone in task.zones if zone.kind in ("no-fly", "no-photo"))
-        refused.append(
-            Refusal(
-                what=f"{lost_m2:,.0f} m2 of the area",
-                why=f"inside no-fly or no-photo zones ({names[:200]})",
-                remedy="apply for a permission and leave the zone out, or patrol it on foot",
-            )
-        )
-    parts = []
-    for height_m, place in airspace.ceiling_parts(target, task.strip.height_agl_m):
-        if height_m < 10.0:
-            refused.append(
-                Refusal(
-                    what=f"{place.area:,.0f} m2 under a ceiling of {height_m:g} m",
-                    why="too low to fly over safely",
-                    remedy="ask for a higher ceiling, or patrol it on foot",
-                )
-            )
-            continue
-        closed = airspace.closed(height_m)
-        ground = Router(polygons_of(shapely.union_all([closed, airspace.closed_on_ground()])))
-        parts.append(_Part(place, closed, _strip_at(task, height_m), Router(polygons_of(closed)), ground))
-    refused += _unknown(task)
-    return parts, refused
-
-
-def _unknown(task: Task) -> list[Refusal]:
-    names = task.airspace.unknown_heights(task.area)
-    if not names:
-        return []
-    blocks = task.request.clearances.unknown_blocks
-    return [
-        Refusal(
-            what=f"surroundings of {', '.join(names)[:200]}" if blocks else f"warning: {', '.join(names)[:200]}",
-            why="obstacles of unknown height" + ("" if blocks else ", flown over as asked"),
-            remedy="write top_agl_m into the obstacles' file",
-        )
-    ]
-
-
-def _lanes(task: Task, part: _Part, direction_rad: float) -> Lanes:
-    hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction_rad)
-    if hidden.is_empty:
-        return cover(part.target, part.closed, part.strip, direction_rad)
-    # The rim beside a no-photo place is seen by the outermost pixels only: no lane is added for it.
-    wanted = part.target.difference(shapely.buffer(task.airspace.no_photo, part.strip.guard_m + 1.0))
-    return cover(wanted, shapely.union_all([part.closed, hidden]), part.strip, direction_rad)
-
-
-@dataclass(frozen=True)
-class _Flown:
-    """One sortie of a crew with its exact figures."""
-
-    home: Array
-    route: Route
-    strip: Strip
-    duration_s: float
-    energy_wh: float
 
 
 @dataclass(frozen=True)
 class _Laid:
     """A part's work dealt to crews in one direction of sweep."""
 
-    crews: list[list[_Flown]]
+    crews: list[list[Flown]]
     lost: int
 
     @property
@@ -150,8 +55,8 @@ class _Laid:
         return self.lost, sum(sortie.duration_s + SWAP_S for crew in self.crews for sortie in crew)
 
 
-def _laid(task: Task, part: _Part, direction_rad: float) -> _Laid:
-    lanes = _lanes(task, part, direction_rad)
+def _laid(task: Task, part: Part, direction_rad: float) -> _Laid:
+    lanes = lanes_in(task, part, direction_rad)
     if not len(lanes):
         return _Laid([], 0)
     entry = best_tour(link_costs(lanes, part.router, task.model))
@@ -159,7 +64,7 @@ def _laid(task: Task, part: _Part, direction_rad: float) -> _Laid:
     return _Laid(*_share_out(task, part, work))
 
 
-def _best_laid(task: Task, part: _Part) -> tuple[_Laid, tuple[Sweep, ...]]:
+def _best_laid(task: Task, part: Part) -> tuple[_Laid, tuple[Sweep, ...]]:
     """The best of the most promising directions, each planned to the end while that is quick."""
     weighed = sweeps(part.target, part.strip, task.model, task.request.objective)
     count = int(np.clip(_LANES_PLANNED // max(weighed[0].turns, 1), 1, _MOST_DIRECTIONS))
@@ -170,7 +75,7 @@ def _best_laid(task: Task, part: _Part) -> tuple[_Laid, tuple[Sweep, ...]]:
     return laid[best], (weighed[best], *weighed[:best], *weighed[best + 1 :])
 
 
-def _homes(task: Task, part: _Part, work: Pieces) -> Array:
+def _homes(task: Task, part: Part, work: Pieces) -> Array:
     """Take-off points of one crew's work: the given ones that can be reached, or chosen ones."""
     if task.request.sites:
         given = task.frame.to_xy(task.request.sites)
@@ -187,50 +92,16 @@ def _homes(task: Task, part: _Part, work: Pieces) -> Array:
     return propose_sites(shapely.convex_hull(shapely.multipoints(ends)).buffer(1.0), part.ground)
 
 
-def _budget(task: Task, strip: Strip, scale: float = 1.0) -> Budget:
-    return Budget(
-        energy_wh=task.model.budget_wh(task.request.battery_health) * scale,
-        climb_m=strip.height_agl_m,
-        swap_s=SWAP_S,
-        lanes=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE),
-    )
+def _flown(task: Task, part: Part, work: Pieces) -> tuple[list[Flown], int]:
+    return fly(task, part, work, _homes(task, part, work))
 
 
-def _fly(task: Task, part: _Part, work: Pieces) -> tuple[list[_Flown], int]:
-    """A crew's sorties over its work, and how many pieces no battery reaches.
-
-    The splitter estimates corners; where the exact energy is over the battery, it is asked again with a smaller one.
-    """
-    homes = _homes(task, part, work)
-    limit_wh = task.model.budget_wh(task.request.battery_health)
-    scale = 1.0
-    flown: list[_Flown] = []
-    cuts: list[Cut] = []
-    for _ in range(_TRIES):
-        cuts = split(work, homes, part.router, task.model, _budget(task, part.strip, scale))
-        flown = [_one(task, part, work, cut, homes) for cut in cuts]
-        worst = max((sortie.energy_wh for sortie in flown), default=0.0)
-        if worst <= limit_wh:
-            break
-        scale *= limit_wh / worst * 0.995
-    flown = [sortie for sortie in flown if sortie.energy_wh <= limit_wh]
-    return flown, len(work) - sum(cut.last - cut.first + 1 for cut in cuts)
-
-
-def _one(task: Task, part: _Part, work: Pieces, cut: Cut, homes: Array) -> _Flown:
-    resumes = cut.first > 0 and work.lane[cut.first - 1] == work.lane[cut.first]
-    pieces = work.part(cut.first, cut.last)
-    route = build_route(pieces, homes[cut.home], part.router, part.strip, resumes=bool(resumes))
-    duration_s, energy_wh = route.time_and_energy(task.model)
-    return _Flown(homes[cut.home], route, part.strip, duration_s, energy_wh)
-
-
-def _share_out(task: Task, part: _Part, work: Pieces) -> tuple[list[list[_Flown]], int]:
+def _share_out(task: Task, part: Part, work: Pieces) -> tuple[list[list[Flown]], int]:
     """The work of a part dealt to the crews in neighbouring runs, so that they finish together and stay apart."""
     shares = np.ones(min(task.request.crews, len(work)))
-    best: tuple[float, list[list[_Flown]], int] | None = None
+    best: tuple[float, list[list[Flown]], int] | None = None
     for _ in range(_TRIES if len(shares) > 1 else 1):
-        runs = [_fly(task, part, work.part(a, b)) for a, b in balanced_parts(work, task.model, list(shares))]
+        runs = [_flown(task, part, work.part(a, b)) for a, b in balanced_parts(work, task.model, list(shares))]
         busy = np.array([sum(sortie.duration_s + SWAP_S for sortie in flown) for flown, _ in runs])
         if best is None or busy.max() < best[0]:
             best = float(busy.max()), [flown for flown, _ in runs], sum(lost for _, lost in runs)
@@ -241,9 +112,9 @@ def _share_out(task: Task, part: _Part, work: Pieces) -> tuple[list[list[_Flown]
     return best[1], best[2]
 
 
-def _numbered(task: Task, crews: list[list[_Flown]]) -> tuple[PlannedSortie, ...]:
-    """Sorties in order of take-off, each crew's one after the other with a battery swap between."""
-    timed: list[tuple[datetime, int, _Flown]] = []
+def _timed(task: Task, crews: list[list[Flown]]) -> list[Timed]:
+    """Take-off times: each crew's sorties one after the other with a battery swap between."""
+    timed: list[Timed] = []
     first_homes: list[Array] = []
     for crew, flown in enumerate(crews):
         if not flown:
@@ -252,27 +123,41 @@ def _numbered(task: Task, crews: list[list[_Flown]]) -> tuple[PlannedSortie, ...
         first_homes.append(flown[0].home)
         at = task.start_utc + timedelta(seconds=STAGGER_S * shared)
         for sortie in flown:
-            timed.append((at, crew, sortie))
+            timed.append(Timed(at, f"C{crew + 1:02d}", sortie))
             at += timedelta(seconds=round(sortie.duration_s + SWAP_S))
-    timed.sort(key=lambda item: item[:2])
-    width = max(2, len(str(len(timed))))
-    planned = []
-    for number, (at, crew, sortie) in enumerate(timed, start=1):
-        lon, lat = task.frame.to_lonlat(sortie.home)[0]
-        home = (round(float(lon), 8), round(float(lat), 8), 0.0)
-        planned.append(
-            PlannedSortie(
-                f"S{number:0{width}d}",
-                f"C{crew + 1:02d}",
-                home,
-                sortie.route,
-                sortie.strip,
-                at,
-                sortie.duration_s,
-                sortie.energy_wh,
+    return timed
+
+
+@dataclass(frozen=True)
+class _Planned:
+    timed: list[Timed]
+    refused: list[Refusal]
+    weighed: list[tuple[Sweep, ...]]
+
+
+def _plan_crews(task: Task, parts: list[Part], tell: Progress) -> _Planned:
+    """Equal crews that nobody has rostered."""
+    crews: list[list[Flown]] = [[] for _ in range(task.request.crews)]
+    weighed: list[tuple[Sweep, ...]] = []
+    lost = 0
+    for number, part in enumerate(parts):
+        tell(number, len(parts) + 1, f"lanes and sorties, part {number + 1} of {len(parts)}")
+        laid, tried = _best_laid(task, part)
+        weighed.append(tried)
+        lost += laid.lost
+        order = np.argsort([sum(sortie.duration_s for sortie in flown) for flown in crews], kind="stable")
+        for crew, flown in zip(order, laid.crews, strict=False):
+            crews[int(crew)] += flown
+    refused = []
+    if lost:
+        refused.append(
+            Refusal(
+                what=f"{lost} stretches of lane",
+                why="no sortie reaches them and comes home with the reserve",
+                remedy="give a take-off site nearer to them with --site LON,LAT",
             )
         )
-    return tuple(planned)
+    return _Planned(_timed(task, crews), refused, weighed)
 
 
 def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanResult:
@@ -288,34 +173,30 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
     tell = progress or _nothing
     tell(0, 1, "reading")
     task = read_task(request)
-    parts, refused = _parts(task)
-    crews: list[list[_Flown]] = [[] for _ in range(request.crews)]
-    weighed = []
-    lost = 0
-    for number, part in enumerate(parts):
-        tell(number, len(parts) + 1, f"lanes and sorties, part {number + 1} of {len(parts)}")
-        laid, tried = _best_laid(task, part)
-        weighed.append(tried)
-        lost += laid.lost
-        order = np.argsort([sum(sortie.duration_s for sortie in flown) for flown in crews], kind="stable")
-        for crew, flown in zip(order, laid.crews, strict=False):
-            crews[int(crew)] += flown
-    tell(len(parts), len(parts) + 1, "coverage")
-    sorties = _numbered(task, crews)
-    if not sorties:
+    parts, refused = parts_of(task)
+    days: tuple[CrewDay, ...] = ()
+    if task.roster is not None:
+        brigade = plan_brigade(task, task.roster, parts, tell)
+        days = brigade.days
+        planned = _Planned(brigade.timed, brigade.refused, brigade.weighed)
+    else:
+        planned = _plan_crews(task, parts, tell)
+    if not planned.timed:
         raise MissionsError(
             f"no battery of {task.profile.title} reaches {request.area} from any take-off site: give a nearer --site"
         )
-    if lost:
-        refused.append(
-            Refusal(
-                what=f"{lost} stretches of lane",
-                why="no sortie reaches them and comes home with the reserve",
-                remedy="give a take-off site nearer to them with --site LON,LAT",
-            )
-        )
-    seen = measure(shapely.union_all([part.target for part in parts]), [(s.route, s.strip) for s in sorties])
-    tell(1, 1, "planned")
-    return PlanResult(
-        task, request.patrol_id or new_ulid(), datetime.now(UTC), sorties, seen, tuple(refused), tuple(weighed)
+    tell(len(parts), len(parts) + 1, "coverage")
+    sorties = numbered(task, planned.timed)
+    target = shapely.union_all([part.target for part in parts])
+    result = PlanResult(
+        task=task,
+        plan_id=request.patrol_id or new_ulid(),
+        created_utc=datetime.now(UTC),
+        sorties=sorties,
+        coverage=measure(target, [(sortie.route, sortie.strip) for sortie in sorties]),
+        refused=(*refused, *planned.refused),
+        sweeps=tuple(planned.weighed),
+        days=days,
     )
+    tell(1, 1, "planned")
+    return result

@@ -17,6 +17,8 @@ from missions.energy import FlightModel
 from missions.errors import MissionsError
 from missions.frame import LocalFrame
 from missions.plan import LonLat
+from missions.roster import Roster, read_roster, shifts_of
+from missions.terrain import Terrain
 from missions.zones import Obstacle, Zone, read_obstacles, read_zones
 
 DEFAULT_HEIGHT_AGL_M = 100.0
@@ -24,6 +26,7 @@ DEFAULT_HEIGHT_AGL_M = 100.0
 LOWEST_HEIGHT_AGL_M = 15.0
 # A timed zone counts when it is active within this time of the plan's start.
 _DAY = timedelta(hours=12)
+_LEAST_FREE = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class PlanRequest:
         objective: How sweep directions are judged (`missions.direction.OBJECTIVES`).
         clearances: Distances kept from zones and obstacles.
         battery_health: Share of the nominal capacity that the batteries still hold.
+        roster: File of the brigade (`missions.roster`), or None; where given, it makes the crews and their day.
     """
 
     area: Path
@@ -71,6 +75,7 @@ class PlanRequest:
     objective: str = "both"
     clearances: Clearances = field(default_factory=Clearances)
     battery_health: float = 1.0
+    roster: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,9 @@ class Task:
         zones: As read, those active at the time.
         strip: Lanes at the wanted resolution.
         start_utc: First take-off.
+        terrain: Ground heights, or None for flat ground.
+        roster: The brigade, or None.
+        timed: No-fly zones that hold for part of the day only, which the brigade's timetable avoids.
     """
 
     request: PlanRequest
@@ -99,6 +107,9 @@ class Task:
     obstacles: tuple[Obstacle, ...]
     strip: Strip
     start_utc: datetime
+    terrain: Terrain | None = None
+    roster: Roster | None = None
+    timed: tuple[Zone, ...] = ()
 
 
 def _check_numbers(request: PlanRequest) -> None:
@@ -169,20 +180,48 @@ def read_task(request: PlanRequest) -> Task:
     frame = LocalFrame.about(area)
     place = _read_place(request, frame, area)
     _check_sites(request, frame, place)
-    start = request.start_utc or datetime.now(UTC)
+    roster = read_roster(request.roster) if request.roster is not None else None
+    start = _start(request, roster)
+    zones = tuple(zone for zone in read_zones(request.zones) if zone.active(start, start + _DAY))
+    timed = tuple(zone for zone in zones if roster is not None and _leaves_time(zone, start))
+    closed = tuple(zone for zone in zones if zone not in timed)
+    obstacles = read_obstacles(request.obstacles)
+    wind = (request.wind_mps, request.wind_from_deg)
+    if roster is not None and roster.wind is not None and request.wind_mps == 0:
+        wind = (roster.wind.speed_mps, roster.wind.from_deg)
+    return Task(
+        request=request,
+        profile=profile,
+        model=FlightModel(profile, *wind),
+        frame=frame,
+        area=place,
+        airspace=Airspace(closed, obstacles, frame, request.clearances),
+        zones=closed,
+        obstacles=obstacles,
+        strip=Strip.of(profile.camera, height_m, request.front_overlap, request.side_overlap),
+        start_utc=start,
+        terrain=Terrain.open(request.dem) if request.dem is not None else None,
+        roster=roster,
+        timed=timed,
+    )
+
+
+def _start(request: PlanRequest, roster: Roster | None) -> datetime:
+    """First take-off: as asked, else when the brigade's first shift begins, else now."""
+    start = request.start_utc
+    if start is None and roster is not None:
+        begins = [begin for person in roster.people for begin, _ in shifts_of(person, roster.date)[:1]]
+        start = min(begins, default=None)
+    start = start or datetime.now(UTC)
     if start.tzinfo is None:
         raise MissionsError(f"start time {start} has no time zone: give it in UTC, with Z")
-    zones = tuple(zone for zone in read_zones(request.zones) if zone.active(start, start + _DAY))
-    obstacles = read_obstacles(request.obstacles)
-    return Task(
-        request,
-        profile,
-        FlightModel(profile, request.wind_mps, request.wind_from_deg),
-        frame,
-        place,
-        Airspace(zones, obstacles, frame, request.clearances),
-        zones,
-        obstacles,
-        Strip.of(profile.camera, height_m, request.front_overlap, request.side_overlap),
-        start.astimezone(UTC),
-    )
+    return start.astimezone(UTC)
+
+
+def _leaves_time(zone: Zone, start: datetime) -> bool:
+    """Whether a no-fly zone leaves at least three hours of the day, enough to fly its place before or after."""
+    if zone.kind != "no-fly":
+        return False
+    before = (zone.from_utc - start) if zone.from_utc is not None else timedelta(0)
+    after = (start + _DAY - zone.to_utc) if zone.to_utc is not None else timedelta(0)
+    return max(before, after) >= _LEAST_FREE

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from missions.coverage import Strip
 from missions.direction import Sweep
+from missions.flying import Flown
 from missions.plan import Coverage, LonLatAlt, Refusal
 from missions.request import Task
+from missions.roster import Crew
 from missions.route import Route
 
 
@@ -25,6 +29,7 @@ class PlannedSortie:
         start_utc: Planned take-off.
         duration_s: From take-off to landing.
         energy_wh: The same.
+        rostered: People and aircraft, where a roster was given.
     """
 
     short_id: str
@@ -35,6 +40,38 @@ class PlannedSortie:
     start_utc: datetime
     duration_s: float
     energy_wh: float
+    rostered: Crew | None = None
+
+
+@dataclass(frozen=True)
+class CrewDay:
+    """One crew's day.
+
+    Attributes:
+        crew: Who, with what.
+        sorties: How many.
+        busy_s: From the first shift's begin to the last landing, breaks between shifts left out.
+        flight_s: In the air.
+        drive_s: On the road between sites.
+        sites: Take-off sites in order, metres.
+    """
+
+    crew: Crew
+    sorties: int
+    busy_s: float
+    flight_s: float
+    drive_s: float
+    sites: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A sortie with its take-off time and crew, before it has a number."""
+
+    start_utc: datetime
+    crew: str
+    flown: Flown
+    rostered: Crew | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +86,7 @@ class PlanResult:
         coverage: Shares of the area seen.
         refused: What was left out and why.
         sweeps: Directions that were weighed, best first, per part of the area.
+        days: The crews' days, where a roster was given.
     """
 
     task: Task
@@ -58,3 +96,26 @@ class PlanResult:
     coverage: Coverage
     refused: tuple[Refusal, ...]
     sweeps: tuple[tuple[Sweep, ...], ...]
+    days: tuple[CrewDay, ...] = ()
+
+
+def numbered(task: Task, timed: list[Timed]) -> tuple[PlannedSortie, ...]:
+    """Sorties numbered in order of take-off, their homes in degrees with the ground's height where it is known."""
+    ordered = sorted(timed, key=lambda item: (item.start_utc, item.crew))
+    width = max(2, len(str(len(ordered))))
+    homes = task.frame.to_lonlat([item.flown.home for item in ordered])
+    heights = task.terrain.at(homes) if task.terrain is not None and len(homes) else np.zeros(len(homes))
+    return tuple(
+        PlannedSortie(
+            short_id=f"S{number:0{width}d}",
+            crew=item.crew,
+            home=(round(float(lon), 8), round(float(lat), 8), round(float(height), 2)),
+            route=item.flown.route,
+            strip=item.flown.strip,
+            start_utc=item.start_utc,
+            duration_s=item.flown.duration_s,
+            energy_wh=item.flown.energy_wh,
+            rostered=item.rostered,
+        )
+        for number, (item, (lon, lat), height) in enumerate(zip(ordered, homes, heights, strict=True), start=1)
+    )

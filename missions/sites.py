@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -10,7 +11,9 @@ from shapely.geometry.base import BaseGeometry
 
 from missions.errors import MissionsError
 from missions.frame import Array
+from missions.plan import LonLat
 from missions.routing import Router
+from missions.vector import read_features
 
 # Beyond this from the middle of the work, home legs cost more than a drive to a second site saves.
 SITE_SPACING_M = 1200.0
@@ -47,3 +50,15 @@ def propose_sites(work: BaseGeometry, router: Router) -> Array:
     else:
         grid = shapely.get_coordinates(work.centroid)
     return np.array([nearest_open(point, router) for point in grid])
+
+
+def read_sites(path: Path) -> tuple[LonLat, ...]:
+    """Reads take-off sites: the points of a vector file, in its order.
+
+    Raises:
+        MissionsError: The file cannot be read, or holds no point.
+    """
+    points = [feature.geometry for feature in read_features(path) if feature.geometry.geom_type == "Point"]
+    if not points:
+        raise MissionsError(f"{path} holds no point: a take-off site is a point")
+    return tuple((point.x, point.y) for point in points)

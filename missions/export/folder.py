@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import shapely
@@ -15,9 +16,10 @@ from missions.export.qgc import FencePolygon, PlanFile, write_plan_file
 from missions.export.wpl import write_waypoints
 from missions.export.wpml import write_kmz
 from missions.files import write_text_atomically
+from missions.frame import LocalFrame
 from missions.plan import LonLat, Plan, PlanCamera, Sortie, SortieFiles, write_plan
 from missions.result import PlannedSortie, PlanResult
-from missions.route import mission_items
+from missions.route import Route, mission_items
 from missions.vector import polygons_of
 
 # ArduPilot keeps fence points in a small store (84 in 4.x's default area): only zones this near a sortie are sent.
@@ -46,7 +48,8 @@ def _fences(result: PlanResult, sortie: PlannedSortie) -> tuple[FencePolygon, ..
     return tuple(fences)
 
 
-def _write_sortie(result: PlanResult, sortie: PlannedSortie, folder: Path) -> Sortie:
+def write_sortie(result: PlanResult, sortie: PlannedSortie, folder: Path) -> Sortie:
+    """Writes one sortie's files into a plan's folder and gives its entry for `plan.json`."""
     profile = result.task.profile
     items = mission_items(sortie.route, result.task.frame, sortie.home, profile.cruise_mps)
     stem = f"sorties/{sortie.short_id}"
@@ -76,32 +79,48 @@ def _write_sortie(result: PlanResult, sortie: PlannedSortie, folder: Path) -> So
         energy_wh=round(sortie.energy_wh, 2),
         photos=sortie.route.photos,
         files=SortieFiles(plan=f"{stem}.plan", waypoints=f"{stem}.waypoints", kmz=kmz),
+        **_team(sortie),
         path_m=round(sortie.route.path_m, 1),
         height_agl_m=round(sortie.strip.height_agl_m, 2),
     )
 
 
-def _routes_geojson(result: PlanResult) -> str:
-    """Every leg run as a line: `role` lane (camera on) or transit, with its sortie and crew."""
+def _team(sortie: PlannedSortie) -> dict[str, str]:
+    """Who flies which aircraft, where a roster says."""
+    crew = sortie.rostered
+    if crew is None:
+        return {}
+    team = {"pilot": crew.pilot, "machine": crew.machine.aircraft, "registration": crew.machine.registration}
+    return team | ({"observer": crew.observer} if crew.observer else {})
+
+
+def write_routes(routes: Sequence[tuple[str, str, Route]], frame: LocalFrame, path: Path) -> None:
+    """Writes every run of legs as a line: `role` lane (camera on) or transit.
+
+    Args:
+        routes: (sortie id, crew, route) of each sortie.
+        frame: The routes' metric frame.
+        path: The GeoJSON file.
+    """
     features = []
-    for sortie in result.sorties:
-        places = result.task.frame.to_lonlat(sortie.route.points)
-        shooting = sortie.route.shooting
+    for sortie, crew, route in routes:
+        places = frame.to_lonlat(route.points)
         begin = 0
         for index in range(1, len(places)):
-            if index == len(places) - 1 or bool(shooting[index]) != bool(shooting[begin]):
-                line = [[round(float(x), 8), round(float(y), 8)] for x, y in places[begin : index + 1]]
-                role = "lane" if shooting[begin] else "transit"
-                properties = {
-                    "sortie": f"{result.plan_id}/{sortie.short_id}",
-                    "crew": sortie.crew,
-                    "role": role,
-                    "height_rel_m": round(float(sortie.route.height_rel_m[begin]), 2),
-                }
-                geometry = {"type": "LineString", "coordinates": line}
-                features.append({"type": "Feature", "properties": properties, "geometry": geometry})
-                begin = index
-    return json.dumps({"type": "FeatureCollection", "schema_version": 1, "features": features}, ensure_ascii=False)
+            if index < len(places) - 1 and bool(route.shooting[index]) == bool(route.shooting[begin]):
+                continue
+            line = [[round(float(x), 8), round(float(y), 8)] for x, y in places[begin : index + 1]]
+            properties = {
+                "sortie": sortie,
+                "crew": crew,
+                "role": "lane" if route.shooting[begin] else "transit",
+                "height_rel_m": round(float(route.height_rel_m[begin]), 2),
+            }
+            geometry = {"type": "LineString", "coordinates": line}
+            features.append({"type": "Feature", "properties": properties, "geometry": geometry})
+            begin = index
+    collection = {"type": "FeatureCollection", "schema_version": 1, "features": features}
+    write_text_atomically(path, json.dumps(collection, ensure_ascii=False))
 
 
 def _contract(result: PlanResult, sorties: tuple[Sortie, ...]) -> Plan:
@@ -123,7 +142,7 @@ def _contract(result: PlanResult, sorties: tuple[Sortie, ...]) -> Plan:
     )
 
 
-def _replace_folder(written: Path, out_dir: Path) -> None:
+def put_in_place(written: Path, out_dir: Path) -> None:
     """Puts a finished folder in place; files of an older plan there go, anything else stays."""
     out_dir.mkdir(parents=True, exist_ok=True)
     for name in ("sorties", "routes.geojson", "plan.json"):
@@ -147,11 +166,12 @@ def export_plan(result: PlanResult, out_dir: Path) -> Plan:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}.", dir=out_dir.parent) as name:
             folder = Path(name)
-            sorties = tuple(_write_sortie(result, sortie, folder) for sortie in result.sorties)
-            write_text_atomically(folder / "routes.geojson", _routes_geojson(result))
+            sorties = tuple(write_sortie(result, sortie, folder) for sortie in result.sorties)
+            routes = [(f"{result.plan_id}/{s.short_id}", s.crew, s.route) for s in result.sorties]
+            write_routes(routes, result.task.frame, folder / "routes.geojson")
             plan = _contract(result, sorties)
             write_plan(plan, folder / "plan.json")
-            _replace_folder(folder, out_dir)
+            put_in_place(folder, out_dir)
     except OSError as error:
         raise MissionsError(f"cannot write the plan to {out_dir}: {error}; choose another --out") from error
     return plan

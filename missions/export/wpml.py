@@ -18,6 +18,8 @@ KML = "http://www.opengis.net/kml/2.2"
 WPML = "http://www.dji.com/wpmz/1.0.2"
 _TRANSIT_LIMIT_MPS = 15.0
 _SECURITY_HEIGHT_M = 20.0
+# Turns of this radius are flown at the profiles' corner speed with 2.5 m/s2 to the side.
+_DAMPING_M = 10.0
 
 
 def _put(parent: Element, name: str, value: object) -> None:
@@ -88,15 +90,22 @@ def _placemark(folder: Element, index: int, lon: float, lat: float, height_m: fl
     return placemark
 
 
-def _turns(placemark: Element, speed_mps: float) -> None:
+def _turns(placemark: Element, speed_mps: float, damping_m: float) -> None:
     _put(placemark, "waypointSpeed", speed_mps)
     heading = _wpml(placemark, "waypointHeadingParam")
     _put(heading, "waypointHeadingMode", "followWayline")
     turn = _wpml(placemark, "waypointTurnParam")
-    # Stopping at each corner keeps the aircraft on its legs: a coordinated turn would cut across a zone's corner.
-    _put(turn, "waypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
-    _put(turn, "waypointTurnDampingDist", 0)
+    # A coordinated turn cuts a right-angled corner by 0.41 of its damping distance: less than the clearance of zones.
+    mode = "coordinateTurn" if damping_m > 0 else "toPointAndStopWithDiscontinuityCurvature"
+    _put(turn, "waypointTurnMode", mode)
+    _put(turn, "waypointTurnDampingDist", damping_m)
     _put(placemark, "useStraightLine", 1)
+
+
+def _damping_m(sortie: PlannedSortie, index: int) -> float:
+    """Where the turn at a waypoint begins: short of the middle of either leg."""
+    legs = sortie.route.legs_m[index : index + 2]
+    return round(min(_DAMPING_M, 0.4 * float(legs.min())), 1)
 
 
 def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, plan_id: str) -> int:
@@ -147,7 +156,7 @@ def _folder(document: Element, sortie: PlannedSortie, result: PlanResult, execut
         _put(system, "heightMode", "relativeToStartPoint")
         _put(folder, "gimbalPitchMode", "manual")
         _put(folder, "globalHeight", round(float(sortie.route.height_rel_m[0]), 2))
-        _put(folder, "globalWaypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
+        _put(folder, "globalWaypointTurnMode", "coordinateTurn")
         _put(folder, "globalUseStraightLine", 1)
     _put(folder, "autoFlightSpeed", speed_mps)
     # The route's first and last points are home itself, which the aircraft flies from and to by its own rules.
@@ -157,7 +166,8 @@ def _folder(document: Element, sortie: PlannedSortie, result: PlanResult, execut
         height_m = float(sortie.route.height_rel_m[index + 1])
         placemark = _placemark(folder, index, float(lon), float(lat), height_m, executed)
         if executed:
-            _turns(placemark, speed_mps)
+            inner = 0 < index < len(places) - 1
+            _turns(placemark, speed_mps, _damping_m(sortie, index) if inner else 0.0)
         group = _actions(placemark, sortie, index, group, result.plan_id)
 
 

@@ -1,0 +1,162 @@
+"""A wide area dealt to take-off sites: which sites to use, and which stretch of which lane belongs to each.
+
+Lanes are laid once over the whole area, so that no seam between sites is seen twice or not at all; each is then cut
+where the nearest site changes. Nearness counts distance across the lanes more than along them, which gives cells that
+are longer along their lanes: fewer turns for the same line of sight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.coverage import Lanes, Strip
+from missions.frame import Array
+
+_ACROSS_WEIGHT = 1.5
+_CHUNK_M = 120.0
+# Share of the line-of-sight disc that a site should have to itself; more leaves stretches out of reach.
+_DISC_SHARE = 0.62
+_FAR = 1e12
+# A stretch of 120 m is a hundred-and-thirtieth of a 16 km sortie, whose way out and back at 15 m/s it answers for.
+_HOME_S_PER_M = 2.0 / 130.0 / 15.0
+_BEYOND_S_PER_M = 0.05
+# Two corners and the step to the next lane (missions.energy, Mavic 3E at 15 m/s).
+_TURN_S = 9.0
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Lanes of one site; `farthest_m` is the longest distance from the site to an end of them."""
+
+    site: int
+    lanes: Lanes
+    farthest_m: float
+
+
+def _chunks(lanes: Lanes, strip: Strip) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Middles of equal stretches of every lane (n, 2), their lane, and how many each lane has.
+
+    Stretches are whole trigger distances, so that lanes cut between them keep the spacing of photographs.
+    """
+    step = max(1, round(_CHUNK_M / strip.trigger_m)) * strip.trigger_m
+    length = np.hypot(*(lanes.end - lanes.start).T)
+    count = np.maximum(1, np.floor(length / step).astype(np.int64))
+    lane = np.repeat(np.arange(len(lanes)), count)
+    within = np.arange(len(lane)) - np.repeat(np.cumsum(count) - count, count)
+    share = np.minimum((within + 0.5) * step / np.maximum(length[lane], 1e-9), 1.0)
+    return lanes.start[lane] + share[:, None] * (lanes.end - lanes.start)[lane], lane, count
+
+
+def _nearness(middles: Array, sites: Array, direction_rad: float, range_m: float) -> tuple[Array, NDArray[np.bool_]]:
+    """(chunks, sites) weighted squared distances, and which are in sight."""
+    gap = middles[:, None, :] - sites[None, :, :]
+    unit = np.array([np.cos(direction_rad), np.sin(direction_rad)])
+    along = gap @ unit
+    across = gap @ np.array([-unit[1], unit[0]])
+    return along**2 + (_ACROSS_WEIGHT * across) ** 2, np.less_equal(np.hypot(along, across), range_m)
+
+
+def _seconds(middles: Array, sites: Array, direction_rad: float, range_m: float) -> Array:
+    """(chunks, sites) seconds a stretch adds to the way out and back; beyond sight, dearer than any turn."""
+    near, seen = _nearness(middles, sites, direction_rad, range_m)
+    gap = middles[:, None, :] - sites[None, :, :]
+    beyond = np.where(seen, 0.0, np.hypot(gap[..., 0], gap[..., 1]) - range_m + 100.0)
+    return _HOME_S_PER_M * np.sqrt(near) + _BEYOND_S_PER_M * beyond
+
+
+def choose_sites(middles: Array, sites: Array, direction_rad: float, range_m: float, area_m2: float) -> Array:
+    """Sites worth driving to: dropped one by one, the least missed first, while everything stays in somebody's sight.
+
+    Args:
+        middles: (n, 2) what must be reached.
+        sites: (m, 2) all.
+        direction_rad: Of the lanes.
+        range_m: Line of sight.
+        area_m2: What the sites share.
+
+    Returns:
+        Numbers of the sites kept.
+    """
+    near, seen = _nearness(middles, sites, direction_rad, range_m)
+    hopeless = ~seen.any(axis=1)
+    cost = np.where(seen | hopeless[:, None], near, _FAR)
+    left = list(range(len(sites)))
+    least = max(1, int(np.ceil(area_m2 / (_DISC_SHARE * np.pi * range_m**2))))
+    while len(left) > least:
+        two = np.argpartition(cost[:, left], 1, axis=1)[:, :2]
+        values = np.take_along_axis(cost[:, left], two, axis=1)
+        order = np.argsort(values, axis=1)
+        first = np.take_along_axis(two, order, axis=1)[:, 0]
+        loss = np.diff(np.sort(values, axis=1), axis=1)[:, 0]
+        missed = np.bincount(first, weights=loss, minlength=len(left))
+        drop = int(np.argmin(missed))
+        if missed[drop] >= _FAR / 2:
+            break
+        left.pop(drop)
+    return np.array(left)
+
+
+def deal(lanes: Lanes, sites: Array, strip: Strip, range_m: float, area_m2: float) -> list[Assigned]:
+    """Deals lanes to sites; each lane is cut at whole trigger distances where the nearest chosen site changes.
+
+    Args:
+        lanes: Over the whole area.
+        sites: (m, 2) take-off points.
+        strip: Of these lanes.
+        range_m: Line of sight.
+        area_m2: What the lanes see.
+    """
+    middles, lane, count = _chunks(lanes, strip)
+    range_m -= _CHUNK_M / 2  # stretches are judged by their middles
+    chosen = choose_sites(middles, sites, lanes.direction_rad, range_m, area_m2)
+    owner = _along_lanes(_seconds(middles, sites[chosen], lanes.direction_rad, range_m), lane)
+    change = np.flatnonzero((np.diff(lane) != 0) | (np.diff(owner) != 0)) + 1
+    first = np.concatenate([[0], change])
+    last = np.concatenate([change, [len(lane)]])
+    offset = np.cumsum(count) - count
+    step = max(1, round(_CHUNK_M / strip.trigger_m)) * strip.trigger_m
+    length = np.hypot(*(lanes.end - lanes.start).T)
+    unit = (lanes.end - lanes.start) / np.maximum(length, 1e-9)[:, None]
+    row = lane[first]
+    begin_m = (first - offset[row]) * step
+    end_m = np.where(last - offset[row] == count[row], length[row], (last - offset[row]) * step)
+    start = lanes.start[row] + begin_m[:, None] * unit[row]
+    end = lanes.start[row] + end_m[:, None] * unit[row]
+    found = []
+    for number, site in enumerate(chosen):
+        mine = owner[first] == number
+        if not mine.any():
+            continue
+        own = Lanes(start[mine], end[mine], lanes.row[row[mine]], lanes.direction_rad)
+        ends = np.concatenate([own.start, own.end])
+        found.append(Assigned(int(site), own, float(np.hypot(*(ends - sites[site]).T).max())))
+    return found
+
+
+def _along_lanes(cost: Array, lane: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The site of each stretch that is cheapest along its lane, every change of site costing a turn (Viterbi).
+
+    Args:
+        cost: (n, m) seconds of flying stretch i from site j.
+        lane: (n,) the lane of each stretch; lanes are contiguous.
+    """
+    before = np.empty(cost.shape, dtype=np.int32)
+    total = cost[0]
+    everyone = np.arange(cost.shape[1])
+    for index in range(1, len(cost)):
+        if lane[index] != lane[index - 1]:
+            before[index] = int(np.argmin(total))
+            total = cost[index]
+            continue
+        best = int(np.argmin(total))
+        change = total[best] + _TURN_S < total
+        before[index] = np.where(change, best, everyone)
+        total = np.where(change, total[best] + _TURN_S, total) + cost[index]
+    owner = np.empty(len(cost), dtype=np.int64)
+    owner[-1] = int(np.argmin(total))
+    for index in range(len(cost) - 1, 0, -1):
+        owner[index - 1] = before[index, owner[index]]
+    return owner

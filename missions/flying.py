@@ -1,0 +1,96 @@
+"""Sorties over a run of lane pieces, with their exact time and energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from missions.coverage import Strip
+from missions.follow import follow
+from missions.frame import Array
+from missions.part import Part
+from missions.request import Task
+from missions.route import Route, build_route
+from missions.sorties import Budget, Cut, Pieces, split
+
+SWAP_S = 240.0
+# Items of a sortie beside its lanes (home, take-off, speed, return); items of a lane (2 places, 2 camera, detours).
+_FIXED_ITEMS = 8
+_ITEMS_PER_LANE = 5
+_TRIES = 6
+
+
+@dataclass(frozen=True)
+class Flown:
+    """One sortie before it has a number, a crew and a time.
+
+    Attributes:
+        home: (2,) metres.
+        route: Its way.
+        strip: Lanes at its height.
+        duration_s: From take-off to landing.
+        energy_wh: The same.
+        first: Its first piece in the run it was cut from.
+        last: Its last piece there.
+    """
+
+    home: Array
+    route: Route
+    strip: Strip
+    duration_s: float
+    energy_wh: float
+    first: int = 0
+    last: int = 0
+
+
+def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float) -> Budget:
+    return Budget(
+        energy_wh=limit_wh,
+        climb_m=strip.height_agl_m,
+        swap_s=SWAP_S,
+        lanes=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE),
+        range_m=range_m,
+    )
+
+
+def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown:
+    resumes = cut.first > 0 and work.lane[cut.first - 1] == work.lane[cut.first]
+    pieces = work.part(cut.first, cut.last)
+    route = build_route(pieces, homes[cut.home], part.router, part.strip, resumes=bool(resumes))
+    if task.terrain is not None:
+        route = follow(route, task.frame, task.terrain)
+    duration_s, energy_wh = route.time_and_energy(task.model)
+    return Flown(homes[cut.home], route, part.strip, duration_s, energy_wh, cut.first, cut.last)
+
+
+def fly(
+    task: Task, part: Part, work: Pieces, homes: Array, *, health: float | None = None, range_m: float = np.inf
+) -> tuple[list[Flown], int]:
+    """The cheapest sorties over a run of pieces, and how many pieces none of them reaches.
+
+    The splitter estimates corners and knows no hills; where a sortie's exact energy is over the battery, it is asked
+    again with a smaller one.
+
+    Args:
+        task: The request, read.
+        part: Where the pieces lie.
+        work: Pieces in flying order.
+        homes: (m, 2) take-off points.
+        health: Share of the nominal capacity that the batteries hold; None: the request's.
+        range_m: Line of sight from home.
+    """
+    limit_wh = task.model.budget_wh(task.request.battery_health if health is None else health)
+    wanted_wh = limit_wh
+    flown: list[Flown] = []
+    cuts: list[Cut] = []
+    for _ in range(_TRIES):
+        cuts = split(work, homes, part.router, task.model, _budget(task, part.strip, wanted_wh, range_m))
+        flown = [_one(task, part, work, cut, homes) for cut in cuts]
+        worst = max((sortie.energy_wh for sortie in flown), default=0.0)
+        if worst <= limit_wh:
+            break
+        wanted_wh *= limit_wh / worst * 0.995
+    kept = [(sortie, cut) for sortie, cut in zip(flown, cuts, strict=True) if sortie.energy_wh <= limit_wh]
+    reached = sum(cut.last - cut.first + 1 for _, cut in kept)
+    return [sortie for sortie, _ in kept], len(work) - reached

@@ -1,0 +1,109 @@
+"""The area cut by the height that may be flown there, less what may not be flown or photographed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from missions.airspace import photo_closed
+from missions.coverage import Lanes, Strip, cover
+from missions.errors import MissionsError
+from missions.follow import SAG_M
+from missions.plan import Refusal
+from missions.request import Task
+from missions.routing import Router
+from missions.vector import polygons_of
+
+LOWEST_CEILING_M = 10.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the area flown at one height; metres.
+
+    Attributes:
+        target: What must be seen.
+        closed: Where no leg may be at this height.
+        strip: Lanes at this height.
+        router: Ways around `closed`.
+        ground: Where nobody may take off.
+    """
+
+    target: BaseGeometry
+    closed: BaseGeometry
+    strip: Strip
+    router: Router
+    ground: Router
+
+
+def _part(task: Task, place: BaseGeometry, height_agl_m: float) -> Part:
+    request = task.request
+    # Following the ground sags below the nominal height: obstacles are judged from there.
+    closed = task.airspace.closed(height_agl_m, SAG_M if task.terrain is not None else 0.0)
+    grounded = shapely.union_all([closed, task.airspace.closed_on_ground()])
+    strip = Strip.of(task.profile.camera, height_agl_m, request.front_overlap, request.side_overlap)
+    return Part(place, closed, strip, Router(polygons_of(closed)), Router(polygons_of(grounded)))
+
+
+def parts_of(task: Task) -> tuple[list[Part], list[Refusal]]:
+    """The area by height, lowest first, and what of it is left out.
+
+    Raises:
+        MissionsError: Zones close all of it.
+    """
+    airspace, refused = task.airspace, []
+    target = task.area.difference(shapely.union_all([airspace.no_fly, airspace.no_photo]))
+    lost_m2 = task.area.area - target.area
+    if target.area < 1.0:
+        raise MissionsError(
+            f"zones of {task.request.zones} close all of {task.request.area}: nothing is left to photograph; "
+            "check the zones, their times, or move the area"
+        )
+    if lost_m2 > 1.0:
+        names = ", ".join(zone.name for zone in task.zones if zone.kind in ("no-fly", "no-photo"))
+        refused.append(
+            Refusal(
+                what=f"{lost_m2:,.0f} m2 of the area",
+                why=f"inside no-fly or no-photo zones ({names[:200]})",
+                remedy="apply for a permission and leave the zone out, or patrol it on foot",
+            )
+        )
+    parts = []
+    for height_m, place in airspace.ceiling_parts(target, task.strip.height_agl_m):
+        if height_m >= LOWEST_CEILING_M:
+            parts.append(_part(task, place, height_m))
+            continue
+        refused.append(
+            Refusal(
+                what=f"{place.area:,.0f} m2 under a ceiling of {height_m:g} m",
+                why="too low to fly over safely",
+                remedy="ask for a higher ceiling, or patrol it on foot",
+            )
+        )
+    return parts, refused + _unknown(task)
+
+
+def _unknown(task: Task) -> list[Refusal]:
+    names = task.airspace.unknown_heights(task.area)
+    if not names:
+        return []
+    blocks = task.request.clearances.unknown_blocks
+    return [
+        Refusal(
+            what=f"surroundings of {', '.join(names)[:200]}" if blocks else f"warning: {', '.join(names)[:200]}",
+            why="obstacles of unknown height" + ("" if blocks else ", flown over as asked"),
+            remedy="write top_agl_m into the obstacles' file",
+        )
+    ]
+
+
+def lanes_in(task: Task, part: Part, direction_rad: float) -> Lanes:
+    """Lanes in one direction that see the part, none of whose photographs shows a no-photo place."""
+    hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction_rad)
+    if hidden.is_empty:
+        return cover(part.target, part.closed, part.strip, direction_rad)
+    # The rim beside a no-photo place is seen by the outermost pixels only: no lane is added for it.
+    wanted = part.target.difference(shapely.buffer(task.airspace.no_photo, part.strip.guard_m + 1.0))
+    return cover(wanted, shapely.union_all([part.closed, hidden]), part.strip, direction_rad)

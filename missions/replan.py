@@ -1,0 +1,281 @@
+"""A plan changed in mid-day: what is flown stays, what is still good stays, only the rest is planned again."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from missions.coverage import Strip
+from missions.errors import MissionsError
+from missions.export.folder import put_in_place, write_routes, write_sortie
+from missions.flying import SWAP_S, Flown, fly
+from missions.follow import SAG_M, follow
+from missions.frame import Array
+from missions.part import Part
+from missions.plan import LonLat, Plan, Refusal, Sortie, write_plan
+from missions.request import PlanRequest, Task, read_task
+from missions.reread import Reread, reread
+from missions.result import PlannedSortie, PlanResult
+from missions.route import build_route
+from missions.routing import Router
+from missions.sorties import Pieces, longest_piece_m
+from missions.vector import polygons_of
+
+# Photographs over an urgent point: one above it and two before and after, at the plan's own height.
+_URGENT_PHOTOS = 5
+_TOUCHING_M = 0.05
+
+
+@dataclass(frozen=True)
+class Replan:
+    """What a re-plan did.
+
+    Attributes:
+        plan: The new plan, as written.
+        kept: Short ids of sorties that did not change (their times may have).
+        dropped: Short ids that are no longer flown as they were.
+        added: Short ids of new ones.
+    """
+
+    plan: Plan
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+class _Day:
+    """The plan as it changes: entries of sorties, new ones, and when each crew is free."""
+
+    def __init__(self, task: Task, plan: Plan, sorties: list[Reread]) -> None:
+        self.task, self.plan = task, plan
+        self.old = {sortie.sortie.short_id: sortie for sortie in sorties}
+        self.entries: dict[str, Sortie] = {name: sortie.sortie for name, sortie in self.old.items()}
+        self.new: dict[str, tuple[Flown, str, datetime]] = {}
+        self.refused: list[Refusal] = []
+        self.lanes: dict[float, Part] = {}
+
+    def part(self, height_agl_m: float) -> Part:
+        """Closed places and ways at a height."""
+        if height_agl_m not in self.lanes:
+            task = self.task
+            closed = task.airspace.closed(height_agl_m, SAG_M if task.terrain is not None else 0.0)
+            ground = shapely.union_all([closed, task.airspace.closed_on_ground()])
+            strip = Strip.of(task.profile.camera, height_agl_m, self.plan.front_overlap, self.plan.side_overlap)
+            routers = Router(polygons_of(closed)), Router(polygons_of(ground))
+            self.lanes[height_agl_m] = Part(shapely.MultiPolygon(), closed, strip, *routers)
+        return self.lanes[height_agl_m]
+
+    def free_at(self, crew: str) -> datetime:
+        """When a crew has flown all that it has so far."""
+        swap = timedelta(seconds=SWAP_S)
+        ends = [s.start_utc + timedelta(seconds=s.duration_s) + swap for s in self.entries.values() if s.crew == crew]
+        ends += [at + timedelta(seconds=flown.duration_s) + swap for flown, who, at in self.new.values() if who == crew]
+        return max([*ends, self.task.start_utc])
+
+    def add(self, flown: Flown, crew: str, at: datetime) -> str:
+        """A new sortie under the next free number."""
+        used = [int(name.lstrip("S")) for name in [*self.old, *self.new]]
+        name = f"S{max(used, default=0) + 1:0{max(2, len(next(iter(self.old))) - 1)}d}"
+        self.new[name] = (flown, crew, at)
+        return name
+
+
+def _height_m(sortie: Reread, plan: Plan) -> float:
+    return float(getattr(sortie.sortie, "height_agl_m", plan.height_agl_m))
+
+
+def _good(day: _Day, sortie: Reread) -> bool:
+    """Whether a sortie may still be flown as it is: nothing closed on its way, and the battery lasts in this wind."""
+    part = day.part(_height_m(sortie, day.plan))
+    points = sortie.route.points
+    if not part.router.clear(points[:-1], points[1:]).all():
+        return False
+    _, energy_wh = sortie.route.time_and_energy(day.task.model)
+    return energy_wh <= day.task.model.budget_wh(day.task.request.battery_health) * 1.001
+
+
+def _pieces(day: _Day, sortie: Reread) -> Pieces:
+    """What a sortie photographs, without what is closed now, as pieces that a battery can be cut at."""
+    part = day.part(_height_m(sortie, day.plan))
+    barred = shapely.buffer(part.closed, 1.0)
+    step = max(1, int(longest_piece_m(day.task.model) / part.strip.trigger_m)) * part.strip.trigger_m
+    starts: list[Array] = []
+    ends: list[Array] = []
+    lanes: list[int] = []
+    lane = -1
+    for index in np.flatnonzero(sortie.route.shooting):
+        line = shapely.linestrings(sortie.route.points[index : index + 2]).difference(barred)
+        for span in shapely.get_parts(line):
+            if span.length < 1.0:
+                continue
+            a, b = shapely.get_coordinates(span)[[0, -1]]
+            going_on = bool(starts) and float(np.hypot(*(ends[-1] - a))) < _TOUCHING_M
+            lane += not going_on
+            marks = np.append(np.arange(0.0, max(span.length - part.strip.trigger_m, 1e-9), step), span.length)
+            points = a + np.outer(marks / span.length, b - a)
+            starts += list(points[:-1])
+            ends += list(points[1:])
+            lanes += [lane] * (len(points) - 1)
+    shape = (len(starts), 2)
+    return Pieces(np.array(starts).reshape(shape), np.array(ends).reshape(shape), np.array(lanes, dtype=np.int64))
+
+
+def _again(day: _Day, sortie: Reread) -> None:
+    """Plans a sortie's lanes again, in as many sorties as they now need; the first takes its place in time."""
+    entry = day.entries.pop(sortie.sortie.short_id)
+    part = day.part(_height_m(sortie, day.plan))
+    work = _pieces(day, sortie)
+    home = sortie.route.points[0]
+    lost = len(work)
+    flown: list[Flown] = []
+    if len(work) and part.ground.open_points(home[None, :])[0]:
+        flown, lost = fly(day.task, part, work, home[None, :])
+    for number, one in enumerate(flown):
+        at = entry.start_utc if number == 0 else day.free_at(entry.crew)
+        day.add(one, entry.crew, at)
+    if lost:
+        day.refused.append(
+            Refusal(
+                what=f"{lost} stretches of {entry.id}",
+                why="closed or out of reach since the re-plan",
+                remedy="plan them from another site, or file a new application that includes them",
+            )
+        )
+
+
+def _urgent(day: _Day, lonlat: LonLat, crews: Collection[str]) -> None:
+    """A sortie over one point, by the crew that is free first; it flies it after all that it has already."""
+    part = day.part(day.plan.height_agl_m)
+    place = day.task.frame.to_xy([lonlat])[0]
+    if not part.router.open_points(place[None, :])[0]:
+        raise MissionsError(
+            f"urgent point {lonlat[0]:.6f},{lonlat[1]:.6f} lies where the plan may not fly: "
+            "file a new application for it, or send somebody on foot"
+        )
+    homes = {tuple(sortie.route.points[0]) for sortie in day.old.values()}
+    near = sorted(homes, key=lambda home: float(np.hypot(*(np.array(home) - place))))
+    for home in near[:5]:
+        flown = _over(day, part, place, np.array(home))
+        if flown is not None:
+            crew = min(crews, key=lambda name: (day.free_at(name), name))
+            day.add(flown, crew, day.free_at(crew))
+            return
+    raise MissionsError(
+        f"urgent point {lonlat[0]:.6f},{lonlat[1]:.6f} is out of reach of every take-off site: "
+        "plan it with --site nearby"
+    )
+
+
+def _over(day: _Day, part: Part, place: Array, home: Array) -> Flown | None:
+    half = np.array([(_URGENT_PHOTOS - 1) / 2 * part.strip.trigger_m, 0.0])
+    for shift in (half, half[::-1]):
+        if not part.router.clear((place - shift)[None, :], (place + shift)[None, :])[0]:
+            continue
+        pieces = Pieces((place - shift)[None, :], (place + shift)[None, :], np.zeros(1, dtype=np.int64))
+        if part.router.path(home, pieces.start[0]) is None:
+            continue
+        route = build_route(pieces, home, part.router, part.strip)
+        if day.task.terrain is not None:
+            route = follow(route, day.task.frame, day.task.terrain)
+        duration_s, energy_wh = route.time_and_energy(day.task.model)
+        if energy_wh <= day.task.model.budget_wh(day.task.request.battery_health):
+            return Flown(home, route, part.strip, duration_s, energy_wh)
+    return None
+
+
+def _hand_over(day: _Day, lost: Collection[str], flown: Collection[str], crews: list[str]) -> None:
+    """Sorties of crews that are out go, in their order, to whoever is free first."""
+    orphans = [s for s in day.entries.values() if s.crew in lost and s.short_id not in flown]
+    for sortie in sorted(orphans, key=lambda s: s.start_utc):
+        crew = min(crews, key=lambda name: (day.free_at(name), name))
+        at = day.free_at(crew)
+        day.entries[sortie.short_id] = sortie.model_copy(update={"crew": crew, "start_utc": at})
+
+
+def _result(day: _Day) -> PlanResult:
+    planned = []
+    for name, (flown, crew, at) in day.new.items():
+        lonlat = day.task.frame.to_lonlat(flown.home[None, :])
+        height = float(day.task.terrain.at(lonlat)[0]) if day.task.terrain is not None else 0.0
+        home = (round(float(lonlat[0, 0]), 8), round(float(lonlat[0, 1]), 8), round(height, 2))
+        planned.append(PlannedSortie(name, crew, home, flown.route, flown.strip, at, flown.duration_s, flown.energy_wh))
+    return PlanResult(
+        day.task, day.plan.plan_id, day.plan.created_utc, tuple(planned), day.plan.coverage, tuple(day.refused), ()
+    )
+
+
+def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
+    result = _result(day)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}.", dir=out_dir.parent) as name:
+        folder = Path(name)
+        (folder / "sorties").mkdir()
+        for entry in day.entries.values():
+            for file in filter(None, (entry.files.plan, entry.files.waypoints, entry.files.kmz)):
+                shutil.copy2(plan_dir / file, folder / file)
+        added = [write_sortie(result, sortie, folder) for sortie in result.sorties]
+        sorties = sorted([*day.entries.values(), *added], key=lambda s: (s.start_utc, s.crew))
+        update = {"sorties": tuple(sorties), "refused": (*day.plan.refused, *day.refused)}
+        plan = day.plan.model_copy(update=update)
+        routes = [(entry.id, entry.crew, day.old[entry.short_id].route) for entry in day.entries.values()]
+        routes += [(f"{result.plan_id}/{s.short_id}", s.crew, s.route) for s in result.sorties]
+        write_routes(routes, day.task.frame, folder / "routes.geojson")
+        write_plan(plan, folder / "plan.json")
+        put_in_place(folder, out_dir)
+    return plan
+
+
+def replan(
+    plan_dir: Path,
+    request: PlanRequest,
+    out_dir: Path,
+    *,
+    flown: Collection[str] = (),
+    urgent: Collection[LonLat] = (),
+    lost_crews: Collection[str] = (),
+) -> Replan:
+    """Changes a plan as little as possible for what has changed since.
+
+    A sortie that still keeps every rule and whose battery still lasts stays as it is, files and all. The others' lanes are
+    planned again from their own take-off site; lanes inside what is closed now are left out and named.
+
+    Args:
+        plan_dir: The plan so far.
+        request: As it was planned, with what is new: zones, obstacles, wind, battery health.
+        out_dir: Where the new plan goes; may be `plan_dir`.
+        flown: Short ids (`S01`) already flown; they are never touched.
+        urgent: Points (lon, lat) to photograph soon.
+        lost_crews: Crews (`C01`) that are out.
+
+    Raises:
+        MissionsError: An urgent point may not be flown over, or no crew is left.
+    """
+    task = read_task(request)
+    plan, _, sorties = reread(plan_dir, task.frame)
+    if plan.aircraft != task.profile.name:
+        raise MissionsError(
+            f"{plan_dir} was planned for {plan.aircraft}, not {task.profile.name}: give that --aircraft"
+        )
+    day = _Day(task, plan, sorties)
+    unknown = set(flown) - set(day.old)
+    if unknown:
+        raise MissionsError(f"{plan_dir} has no sortie {', '.join(sorted(unknown))}: it has {', '.join(day.old)}")
+    crews = sorted({sortie.crew for sortie in day.entries.values()} - set(lost_crews))
+    if not crews:
+        raise MissionsError("every crew of the plan is out: plan again with other crews")
+    _hand_over(day, lost_crews, flown, crews)
+    dropped = [name for name, sortie in day.old.items() if name not in flown and not _good(day, sortie)]
+    for name in dropped:
+        _again(day, day.old[name])
+    for point in urgent:
+        _urgent(day, point, crews)
+    added = tuple(day.new)
+    written = _write(day, plan_dir, out_dir)
+    return Replan(written, tuple(day.entries), tuple(dropped), added)
