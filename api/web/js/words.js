@@ -36,6 +36,13 @@ export const CASE_STATES = {
 
 export const JOB_STATES = { queued: "排队", running: "进行中", done: "完成", failed: "失败", cancelled: "已取消" };
 export const JOB_KINDS = { process_patrol: "影像拼接与问题识别", stitch: "影像拼接", detect: "问题识别", patrol: "拼接与识别", file: "上报入库" };
+
+/** What a job is doing, by the word its stage says. */
+const WORK = {
+  features: "提取特征", matching: "影像匹配", adjustment: "平差解算", heights: "高程计算", mosaic: "拼接成图", change: "变化识别", waste: "垃圾识别", photographs: "照片识别", detect: "问题识别", stitch: "拼接",
+};
+export const workText = (what) => (what ? WORK[what.match(/[a-z]+/g)?.at(-1)] ?? what : "");
+
 export const ROLES = { pilot: "飞手", reviewer: "审核员", officer: "值班员", platform: "平台", admin: "管理员" };
 
 export const EVENTS = {

@@ -50,14 +50,14 @@ class MapScreen {
   }
 
   async start(query) {
-    this.map = L.map(this.box, { zoomControl: false, attributionControl: false, preferCanvas: true, maxZoom: 23, minZoom: 4, zoomSnap: 0.5 }).setView([35.1, 118.35], 12);
+    this.map = L.map(this.box, { zoomControl: false, attributionControl: false, preferCanvas: true, maxZoom: 24, minZoom: 4, zoomSnap: 0.5 }).setView([35.1, 118.35], 12);
     for (const [pane, z] of [["before", 200], ["after", 210], ["drawing", 450]]) this.map.createPane(pane).style.zIndex = z;
     L.control.zoom({ zoomInTitle: "放大", zoomOutTitle: "缩小" }).addTo(this.map);
     L.control.scale({ imperial: false, maxWidth: 160 }).addTo(this.map);
     const corner = L.control({ position: "bottomright" });
     corner.onAdd = () => this.where;
     corner.addTo(this.map);
-    // Leaflet may still tell of a move 200 ms after the map was taken down.
+    // Leaflet may tell of a move 200 ms after the map was taken down.
     const say = (latlng) => { this.where.textContent = placeText(latlng.lng, latlng.lat); };
     this.map.on("mousemove", (event) => say(event.latlng)).on("moveend", () => this.map && say(this.map.getCenter()));
     this.divider = new Divider(this.map);

@@ -10,7 +10,7 @@ export const MosaicLayer = L.GridLayer.extend({
   initialize(patrolId, when, options) {
     this.patrolId = patrolId;
     this.when = when;
-    L.GridLayer.prototype.initialize.call(this, { maxNativeZoom: 21, maxZoom: 23, minZoom: 10, keepBuffer: 3, ...options });
+    L.GridLayer.prototype.initialize.call(this, { maxNativeZoom: 21, maxZoom: 24, minZoom: 10, keepBuffer: 3, ...options });
     this.on("tileunload", ({ tile }) => { tile.abort?.abort(); URL.revokeObjectURL(tile.src); });
   },
   createTile(coords, done) {
@@ -25,6 +25,12 @@ export const MosaicLayer = L.GridLayer.extend({
     return tile;
   },
 });
+
+/** The zoom at which a tile's pixel is no larger than the mosaic's: beyond it the browser magnifies. */
+export function nativeZoom(gsd_m, lat) {
+  if (!gsd_m) return 21;
+  return Math.min(Math.max(Math.ceil(Math.log2((156543.03 * Math.cos((lat * Math.PI) / 180)) / gsd_m)), 17), 23);
+}
 
 /** Before at the left, after at the right of a line that can be dragged or moved by arrow keys. */
 export class Divider {
@@ -49,6 +55,8 @@ export class Divider {
     map.on("move zoomanim resize", () => this.clip());
   }
 
+  native({ report, bounds }) { return nativeZoom(report?.gsd_m, bounds?.[1] ?? 0); }
+
   /** Shows the mosaics of a patrol; null takes them away. */
   show(patrol) {
     for (const when of ["before", "after"]) {
@@ -56,14 +64,14 @@ export class Divider {
       this.layers[when] = null;
     }
     this.patrol = patrol;
-    if (patrol?.has_mosaic) this.layers.after = new MosaicLayer(patrol.id, "after", { pane: "after" }).addTo(this.map);
+    if (patrol?.has_mosaic) this.layers.after = new MosaicLayer(patrol.id, "after", { pane: "after", maxNativeZoom: this.native(patrol) }).addTo(this.map);
     this.toggle(this.on && Boolean(patrol?.has_before));
   }
 
   /** Turns the comparison on or off; the earlier mosaic is asked for when it is first looked at. */
   toggle(on) {
     this.on = on;
-    if (on && !this.layers.before) this.layers.before = new MosaicLayer(this.patrol.id, "before", { pane: "before" }).addTo(this.map);
+    if (on && !this.layers.before) this.layers.before = new MosaicLayer(this.patrol.id, "before", { pane: "before", maxNativeZoom: this.native(this.patrol) }).addTo(this.map);
     for (const part of [this.handle, this.left, this.right]) part.hidden = !on;
     this.clip();
   }

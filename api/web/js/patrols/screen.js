@@ -4,7 +4,7 @@ import * as api from "../api.js";
 import { fill, h, openDialog, toast } from "../dom.js";
 import { newKey } from "../http.js";
 import * as session from "../session.js";
-import { JOB_KINDS, JOB_STATES, countText, percentText, timeText } from "../words.js";
+import { JOB_KINDS, JOB_STATES, countText, percentText, timeText, workText } from "../words.js";
 import { uploader } from "./upload.js";
 
 const POLL_MS = 1500;
@@ -88,7 +88,7 @@ class PatrolScreen {
         job.attempts > 1 && h("span.tag.warn", {}, `第 ${job.attempts} 次`), h("span.spring"),
         session.may("pilot") && ["queued", "running"].includes(job.state) && act(api.cancelJob, "取消"),
         session.may("pilot") && ["failed", "cancelled"].includes(job.state) && act(api.retryJob, "重试")),
-      job.state === "running" && h("div.row", {}, h("progress", { max: "1", value: String(share), "aria-label": "进度" }), h("span", {}, job.total ? `${percentText(share)}` : ""), h("span.muted", {}, job.what ?? "")),
+      job.state === "running" && h("div.row", {}, h("progress", { max: "1", value: String(share), "aria-label": "进度" }), h("span", {}, job.total ? `${percentText(share)}` : ""), h("span.muted", {}, workText(job.what))),
       job.error && h("p.notice.bad", {}, job.error), job.result && resultText(job.result));
   }
 
@@ -125,11 +125,15 @@ class PatrolScreen {
   }
 }
 
+/** What came of a job: candidates, how long each stage took, which photographs were set aside and why. */
 function resultText(result) {
-  const words = { frames: "照片", matched: "匹配", candidates: "疑点", created: "新增疑点", set_aside: "搁置" };
-  const known = Object.entries(words).filter(([key]) => typeof result[key] === "number").map(([key, text]) => `${text} ${countText(result[key])}`);
-  return known.length ? h("p.muted", {}, known.join("　")) : null;
+  const { candidates, stages = {}, frames_set_aside: aside = [] } = result;
+  const took = Object.entries(stages).map(([name, { wall_s, resumed }]) => `${workText(name)} ${resumed ? "沿用" : secondsText(wall_s)}`);
+  const lines = [typeof candidates === "number" ? `疑点 ${countText(candidates)}` : null, ...took].filter(Boolean);
+  return [lines.length > 0 && h("p.muted", {}, lines.join("　")), aside.length > 0 && h("details", {}, h("summary", {}, `搁置照片 ${countText(aside.length)} 张`), h("ul.refused", {}, aside.map((one) => h("li", {}, `${one.file}：${one.why}`))))];
 }
+
+const secondsText = (s) => (s >= 90 ? `${Math.round(s / 60)} 分钟` : `${Math.round(s)} 秒`);
 
 function heading(patrol) {
   return h("div.row", {}, h("h2.big", {}, patrol.name), h("span.spring"),
