@@ -13,6 +13,7 @@ from rich.table import Table
 from yunxun.commands.planning import parse_numbers
 from yunxun.console import PartlyDone, command, errors, progress_bar
 from yunxun.errors import YunxunError
+from yunxun.settings import load_settings
 from yunxun.workspace import PatrolFolder
 
 if TYPE_CHECKING:
@@ -30,23 +31,32 @@ def simulate(
     at: Annotated[str, typer.Option(help="LON,LAT,ALT of the first; the others stand around it.")] = DEFAULT_PLACE,
     port: Annotated[int, typer.Option(help="TCP port of the first; the next are 10 apart.")] = 5760,
     speedup: Annotated[float, typer.Option(help="Of the simulated clock.")] = 1.0,
+    autopilot: Annotated[
+        str, typer.Option(help="yunxun (our own), or arducopter: a real SITL on PATH or in YUNXUN_ARDUCOPTER.")
+    ] = "yunxun",
 ) -> None:
     """Run MAVLink vehicles that any ground station can connect to; Ctrl-C ends them.
 
     Example: yunxun simulate --count 3 --at 118.35,35.05,60
     """
     from simulators.fleet import homes_around, serve_forever
+    from simulators.sitl import SitlFleet, serve_sitl_forever
 
     if count < 1:
         raise YunxunError(f"--count {count}: at least one vehicle")
     lon, lat, alt = parse_numbers(at, "LON,LAT,ALT")
-    serve_forever(
-        count,
-        homes_around(lon, lat, alt, count),
-        base_port=port,
-        speedup=speedup,
-        announce=lambda urls: typer.echo("\n".join(f"vehicle {k}: {url}" for k, url in enumerate(urls, 1))),
-    )
+    if autopilot not in ("yunxun", "arducopter"):
+        raise YunxunError(f"--autopilot {autopilot!r}: expected yunxun or arducopter")
+    homes = homes_around(lon, lat, alt, count)
+
+    def announce(urls: list[str]) -> None:
+        typer.echo("\n".join(f"vehicle {k}: {url}" for k, url in enumerate(urls, 1)))
+
+    if autopilot == "arducopter":
+        binary = load_settings().arducopter
+        serve_sitl_forever(SitlFleet(count, homes, base_port=port, speedup=speedup, binary=binary), announce)
+    else:
+        serve_forever(count, homes, base_port=port, speedup=speedup, announce=announce)
 
 
 class FlightTable:

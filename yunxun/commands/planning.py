@@ -163,7 +163,7 @@ def replan(
         lost_crews=lost_crew or (),
     )
     changes = {"kept": list(done.kept), "dropped": list(done.dropped), "added": list(done.added)}
-    result = {**changes, "plan": done.plan.model_dump(mode="json")}
+    result: dict[str, Any] = {**changes, "plan": done.plan.model_dump(mode="json")}
     lines = [f"{name}: {', '.join(ids) or 'none'}" for name, ids in changes.items()]
     lines += plan_lines(result["plan"], out)
     if done.plan.refused:
@@ -188,7 +188,7 @@ def ingest(
     folder = out or plan
     with progress_bar(as_json) as report:
         done = run(card, plan, folder, zone=tz, progress=report)
-    result = {
+    result: dict[str, Any] = {
         "sorted": {name: len(photos) for name, photos in done.sorted.items()},
         "set_aside": [{"file": str(path), "why": why} for path, why in done.set_aside],
         "missed": [{"sortie": m.sortie, "photos": len(m.places), "at_the_end": m.trailing} for m in done.missed],
