@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ class Changes:
         spoil: Heaps of earth dumped outside building sites.
         litter: Fields of litter.
         distractors: What is new and no case: tarpaulins, stacked bricks, pools, dug soil, fresh paving.
+        stages: Foundations of the town's building sites that have become shells, all with a permit.
         smallest_m2, largest_m2: Range of new buildings' area.
         lenient: What finds no free ground is left out instead of refused.
     """
@@ -52,6 +53,7 @@ class Changes:
     spoil: int = 0
     litter: int = 0
     distractors: int = 0
+    stages: int = 0
     smallest_m2: float = 6.0
     largest_m2: float = 200.0
     lenient: bool = False
@@ -81,6 +83,7 @@ class Changes:
             spoil=int(rng.integers(1, 4)),
             litter=int(rng.integers(1, 4)),
             distractors=int(rng.integers(6, 14)),
+            stages=int(rng.integers(0, 3)),
         )
 
 
@@ -98,6 +101,7 @@ class Change:
     permitted: bool | None = None
     permit: Polygon | None = None
     permit_height_m: float | None = None
+    day: int = 1
 
     @property
     def area_m2(self) -> float:
@@ -108,10 +112,12 @@ class Change:
 class Placer:
     """Finds free ground in a town and puts changes there."""
 
-    def __init__(self, town: Town, changes: Changes) -> None:
+    def __init__(self, town: Town, changes: Changes, day: int = 1, standing: Sequence[Change] = ()) -> None:
         self.town = town
         self.changes = changes
-        self.rng = np.random.default_rng([town.seed, changes.seed, 1213])
+        self.day = day
+        self.standing = tuple(standing)
+        self.rng = np.random.default_rng([town.seed, changes.seed, 1213, *([day] if day > 1 else [])])
         self.out: list[Change] = []
 
     def place(self) -> list[Change]:
@@ -128,6 +134,7 @@ class Placer:
             (wanted.spoil, lambda: self._heap("spoil")),
             (wanted.litter, lambda: self._heap("litter")),
             (wanted.distractors, self._distractor),
+            (wanted.stages, self._stage),
         ]
         for count, make in makers:
             for _ in range(count):
@@ -150,7 +157,9 @@ class Placer:
         cap: float | None = None,
     ) -> None:
         label = {"garbage": "waste_heap", "timber": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
-        self.out.append(Change(len(self.out) + 1, kind, family, label, thing, polygon, tall, permitted, permit, cap))
+        number = len(self.standing) + len(self.out) + 1
+        change = Change(number, kind, family, label, thing, polygon, tall, permitted, permit, cap, self.day)
+        self.out.append(change)
 
     def _spot(
         self, shape_at: Callable[[float, float], Polygon], gap_m: float, *, roads: bool = False, tries: int = 3000
@@ -164,7 +173,7 @@ class Placer:
             shape = shape_at(x, y)
             slack = gap_m if attempt < tries / 2 else gap_m / 2
             if self.town.is_free(shape.buffer(slack), roads=roads) and not any(
-                shape.distance(other.polygon) < max(4.0, slack) for other in self.out
+                shape.distance(other.polygon) < max(4.0, slack) for other in (*self.standing, *self.out)
             ):
                 return shape
         raise SimulatorError(
@@ -194,7 +203,7 @@ class Placer:
         """A lean-to against a house that stands."""
         rng = self.rng
         hosts = [b for b in self.town.things.buildings if b.use in ("house", "flats", "hall") and self.town.inside(b)]
-        for _ in range(600):
+        for _ in range(600 if hosts else 0):
             host = hosts[int(rng.integers(len(hosts)))]
             long, deep = float(rng.uniform(3, min(9, host.length_m))), float(rng.uniform(2.2, 5))
             side = float(rng.choice([-1.0, 1.0])) * (host.width_m / 2 + deep / 2)
@@ -204,7 +213,9 @@ class Placer:
             y = host.y + slide * math.cos(turn) - side * math.sin(turn)
             shape = rectangle(x, y, long, deep, host.azimuth_deg)
             other = shape.difference(host.polygon.buffer(0.3))
-            if not self.town.is_free(other, roads=False) or any(shape.distance(c.polygon) < 4 for c in self.out):
+            if not self.town.is_free(other, roads=False) or any(
+                shape.distance(c.polygon) < 4 for c in (*self.standing, *self.out)
+            ):
                 continue
             body = Building(
                 x, y, long, deep, host.azimuth_deg, float(rng.uniform(2.3, 3)), 0.4, "mono", "steel",
@@ -212,6 +223,9 @@ class Placer:
             )  # fmt: skip
             self._add("extension", "construction", body, shape, body.top_m, False)
             return
+        raise SimulatorError(
+            f"no house in town {self.town.seed} has room for an extension: ask for fewer, or for a larger town"
+        )
 
     def _foundation(self) -> None:
         rng = self.rng
@@ -234,6 +248,22 @@ class Placer:
             last = ((ring[3][0] + ring[0][0]) / 2, (ring[3][1] + ring[0][1]) / 2)
         tall = float(rng.uniform(1.8, 2.6))
         self._add("wall", "construction", Wall((first, last), 0.3, tall, (176, 140, 124)), shape, tall, False)
+
+    def _stage(self) -> None:
+        """A building site's foundation grows into a shell."""
+        taken = [c.polygon for c in (*self.standing, *self.out)]
+        open_slabs = [s for s in self.town.things.slabs if self.town.inside(s)]
+        open_slabs = [s for s in open_slabs if not any(s.polygon.intersects(polygon) for polygon in taken)]
+        if not open_slabs:
+            raise SimulatorError(f"no open foundation in town {self.town.seed}: ask for fewer stages or another seed")
+        slab = open_slabs[int(self.rng.integers(len(open_slabs)))]
+        eave = 3.1 * int(self.rng.integers(1, 4))
+        body = Building(
+            slab.x, slab.y, slab.length_m - 0.6, slab.width_m - 0.6, slab.azimuth_deg, eave, 0.3, "flat", "concrete",
+            jitter(self.rng, (164, 160, 152)), (150, 140, 130), "shell", slab.seed,
+        )  # fmt: skip
+        permit = slab.polygon.buffer(2.0, join_style="mitre")
+        self._add("building_stage", "construction", body, body.polygon, body.top_m, True, permit, eave + 6)
 
     def _distractor(self) -> None:
         rng = self.rng

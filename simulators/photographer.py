@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,9 @@ Progress = Callable[[int, int, str], None]
 
 # Ground pixels per photograph pixel: finer ground keeps roofs' edges crisp, and costs its square in painting.
 GROUND_SHARE = 0.9
+# Beyond the painted edge a frame shows its mirror; from here on it would show nothing else.
+FARTHEST_OFF_M = 150.0
+Job = tuple[Exposure, Path, int]
 _room: Darkroom | None = None
 
 
@@ -55,35 +59,65 @@ def photograph(
         The files, in the order of `exposures`.
 
     Raises:
-        SimulatorError: Two exposures share a name, or one lies below the ground.
+        SimulatorError: Two exposures share a name, or one lies off the ground or below it.
     """
-    names = [exposure.file for exposure in exposures]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SimulatorError(f"two exposures are named {twice}: one folder holds one card; give each card a folder")
     if not exposures:
         return []
-    out_dir.mkdir(parents=True, exist_ok=True)
+    _check_names(exposures)
     if isinstance(ground, TownDay):
         ground = ground_for(ground, camera, exposures, processes, progress)
+    _check_places(exposures, ground)
+    out_dir.mkdir(parents=True, exist_ok=True)
     arguments = (ground, camera, optics or Optics.like_dji(), seed)
-    total, done = len(exposures), 0
     jobs = [(exposure, out_dir / exposure.file, quality) for exposure in exposures]
+    with _developer(arguments, processes) as run:
+        for done, _ in enumerate(run(jobs), start=1):
+            if progress:
+                progress(done, len(jobs), "photographs")
+    return [path for _, path, _ in jobs]
+
+
+@contextmanager
+def _developer(
+    arguments: tuple[Ground, Camera, Optics, int], processes: int
+) -> Iterator[Callable[[list[Job]], Iterable[Path]]]:
+    """Develops jobs in order, here or in worker processes."""
     if processes <= 1:
         room = Darkroom(*arguments)
-        for job in jobs:
-            develop(room, *job)
-            done += 1
-            if progress:
-                progress(done, total, "photographs")
-        return [job[1] for job in jobs]
+        yield lambda jobs: (develop(room, *job) for job in jobs)
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_open_room, initargs=arguments) as pool:
-        for _ in pool.map(_develop_here, jobs, chunksize=4):
-            done += 1
-            if progress:
-                progress(done, total, "photographs")
-    return [job[1] for job in jobs]
+        yield lambda jobs: pool.map(_develop_here, jobs, chunksize=4)
+
+
+def _check_names(exposures: Sequence[Exposure]) -> None:
+    seen: set[str] = set()
+    for exposure in exposures:
+        if exposure.file in seen:
+            raise SimulatorError(
+                f"two exposures are named {exposure.file}: one folder holds one card; give each card a folder"
+            )
+        seen.add(exposure.file)
+
+
+def _check_places(exposures: Sequence[Exposure], ground: Ground) -> None:
+    """Refuses positions from which the ground cannot be seen."""
+    rows, cols = ground.dsm.shape
+    for exposure in exposures:
+        col, row, _ = ground.place(exposure.true_lon, exposure.true_lat)
+        off_m = ground.gsd_m * max(-col, col - cols, -row, row - rows, 0.0)
+        inside = ground.dsm[int(min(max(row, 0), rows - 1)), int(min(max(col, 0), cols - 1))]
+        if not off_m < FARTHEST_OFF_M:
+            raise SimulatorError(
+                f"{exposure.file} lies {off_m:.0f} m off the ground's edge ({exposure.true_lon:.6f},"
+                f" {exposure.true_lat:.6f}): photograph the town that was flown, lon before lat"
+            )
+        if exposure.true_alt_amsl_m < inside + 1.0:
+            raise SimulatorError(
+                f"{exposure.file} lies at {exposure.true_alt_amsl_m:.1f} m above the sea, the surface there at"
+                f" {inside:.1f} m: give altitudes above mean sea level"
+            )
 
 
 def ground_for(
@@ -102,12 +136,12 @@ def _open_room(ground: Ground, camera: Camera, optics: Optics, seed: int) -> Non
     _room = Darkroom(ground, camera, optics, seed)
 
 
-def _develop_here(job: tuple[Exposure, Path, int]) -> None:
+def _develop_here(job: Job) -> Path:
     assert _room is not None
-    develop(_room, *job)
+    return develop(_room, *job)
 
 
-def develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> None:
+def develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> Path:
     """Renders one photograph and writes it with its metadata."""
     image = room.develop(exposure)
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -117,3 +151,4 @@ def develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> Non
         )
     with replacing(path) as temporary:
         temporary.write_bytes(with_metadata(data.tobytes(), exposure, room.camera))
+    return path

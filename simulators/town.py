@@ -106,7 +106,7 @@ class Town:
 
     def day(self, k: int, *, sun: Sun | None = None, season: str = "summer", changes: Changes | None = None) -> TownDay:
         """The town on day `k`: cars and light of its own, some crowns trimmed, `changes` since day 0."""
-        return self.day_with(k, Placer(self, changes).place() if changes else [], sun=sun, season=season)
+        return self.day_with(k, Placer(self, changes, max(k, 1)).place() if changes else [], sun=sun, season=season)
 
     def day_with(self, k: int, came: Sequence[Change], *, sun: Sun | None = None, season: str = "summer") -> TownDay:
         """`day` with changes that are already placed."""
@@ -169,6 +169,20 @@ class TownDay:
         More than one process needs a folder.
         """
         return render(self.scene, self.grid(gsd_m, margin_m), self.sun, self.town.origin, folder, processes, progress)
+
+    def then(
+        self,
+        k: int,
+        changes: Changes | None = None,
+        *,
+        cleared: Sequence[int] = (),
+        sun: Sun | None = None,
+        season: str | None = None,
+    ) -> TownDay:
+        """A later day: what came up to this one still stands, but for the changes numbered in `cleared`."""
+        kept = [change for change in self.changes if change.number not in cleared]
+        came = Placer(self.town, changes, k, self.changes).place() if changes else []
+        return self.town.day_with(k, [*kept, *came], sun=sun, season=season or self.season.name)
 
     def write_truth(self, path: Path) -> None:
         """`truth.write_truth`."""

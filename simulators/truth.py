@@ -44,10 +44,10 @@ def _write(path: Path, features: list[dict[str, Any]], **more: Any) -> None:
 
 
 def write_truth(day: TownDay, path: Path) -> None:
-    """What came since day 0 (`new` true), and the piles that have always stood there (`new` false), WGS84 polygons.
+    """What came since day 0, and the piles that have always stood there (since_day 0), as WGS84 polygons.
 
-    Properties: n, family, kind, label, new, permitted, permit_no, area_m2, height_m. A permitted building that is
-    larger than its permit has permitted false and `excess_m2`.
+    Properties: n, family, kind, label, new (came on this very day), since_day, permitted, permit_no, area_m2, height_m.
+    A building that is larger than its permit has permitted false and `excess_m2`.
     """
     features = []
     for change in day.changes:
@@ -56,19 +56,22 @@ def write_truth(day: TownDay, path: Path) -> None:
         features.append(
             _feature(
                 ring(day, change.polygon), n=change.number, family=change.family, kind=change.kind, label=change.label,
-                new=True, permitted=change.permitted, permit_no=permit_no, area_m2=round(change.area_m2, 2),
+                new=change.day == max(day.k, 1), since_day=change.day, permitted=change.permitted, permit_no=permit_no,
+                area_m2=round(change.area_m2, 2),
                 height_m=round(change.height_m, 2), excess_m2=None if excess is None else round(excess, 2),
             )
         )  # fmt: skip
     came = {id(change.thing) for change in day.changes}
     piles = [heap for heap in day.scene.things.heaps if id(heap) not in came and day.town.inside(heap)]
-    features += [_feature(ring(day, heap.polygon), **_pile(heap, k)) for k, heap in enumerate(piles, len(features) + 1)]
+    first = max((change.number for change in day.changes), default=0) + 1
+    features += [_feature(ring(day, heap.polygon), **_pile(heap, k)) for k, heap in enumerate(piles, first)]
     _write(path, features, town=day.town.seed, day=day.k)
 
 
 def _pile(heap: Heap, number: int) -> dict[str, Any]:
     return {
         "n": number, "family": "sanitation", "kind": heap.kind, "label": PILES.get(heap.kind, heap.kind), "new": False,
+        "since_day": 0,
         "permitted": None, "permit_no": None, "area_m2": round(heap.polygon.area, 2),
         "height_m": round(heap.height_m, 2),
         "excess_m2": None,

@@ -160,3 +160,13 @@ def test_bad_orthophotos_are_refused(tmp_path: Path) -> None:
         file.write(np.zeros((4, 4), np.uint8), 1)
     with pytest.raises(SimulatorError, match="with a CRS"):
         OrthoGround.open(bare)
+
+
+def test_places_from_which_nothing_is_seen_are_refused(marked, tmp_path: Path) -> None:
+    swapped = exposure(marked)
+    swapped = swapped.model_copy(update={"true_lon": swapped.true_lon + 0.1})
+    with pytest.raises(SimulatorError, match=r"m off the ground's edge .* lon before lat"):
+        photograph([swapped], marked, CAMERA, tmp_path / "a")
+    with pytest.raises(SimulatorError, match="above mean sea level"):
+        photograph([exposure(marked, up=-10.0)], marked, CAMERA, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
