@@ -20,13 +20,14 @@ from rasterio.windows import Window
 
 from imagery.control import KnownPoints
 from imagery.errors import ImageryError
-from imagery.features import DescriptorStore, describe
+from imagery.features import describe
 from imagery.heights import Surface, read_surface
 from imagery.index import Index
 from imagery.matching import RATIO, mutual_matches, verified
 from imagery.scene import ground_points
 from imagery.solve import Solution, to_poses
 from imagery.surface import HeightGrid
+from imagery.work import DescriptorStore
 
 Floats = NDArray[np.float64]
 TILE_PX = 1000

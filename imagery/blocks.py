@@ -51,10 +51,11 @@ class BlockSolver:
         centres: (n, 3) camera centres, metres.
         rotations: (n, 3, 3) world to camera.
         ground_z: Level around which a block grows.
+        most: Frames a block.
     """
 
-    def __init__(self, centres: Floats, rotations: Floats, ground_z: float) -> None:
-        block = blocks_of(centres[:, :2])
+    def __init__(self, centres: Floats, rotations: Floats, ground_z: float, most: int = FRAMES_A_BLOCK) -> None:
+        block = blocks_of(centres[:, :2], most)
         order = np.argsort(block, kind="stable")
         self._starts = np.searchsorted(block[order], np.arange(block.max() + 2))
         self._permutation = (6 * order[:, None] + np.arange(6)).ravel()

@@ -8,9 +8,7 @@ reduced to a quarter, never below 640 px, never above 1000.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -41,39 +39,6 @@ class Keypoints:
     xy: NDArray[np.float32]
     rgb: NDArray[np.uint8]
     sigma_px: float
-
-
-class DescriptorStore:
-    """Descriptors on disk, a bounded number of frames in memory."""
-
-    def __init__(self, folder: Path, in_memory: int = 300) -> None:
-        self._folder = folder
-        self._in_memory = in_memory
-        self._cache: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
-        self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def put(self, frame: int, descriptors: NDArray[np.uint8]) -> None:
-        """Spills (n, 128) descriptors of a frame."""
-        np.save(self._folder / f"{frame}.npy", descriptors)
-
-    def move(self, old: int, new: int) -> None:
-        """Renumbers a frame."""
-        (self._folder / f"{old}.npy").replace(self._folder / f"{new}.npy")
-
-    def get(self, frame: int) -> NDArray[np.float32]:
-        """The frame's descriptors as unit vectors, (n, 128) float32."""
-        with self._lock:
-            if frame in self._cache:
-                self._cache.move_to_end(frame)
-                return self._cache[frame]
-        raw = np.load(self._folder / f"{frame}.npy").astype(np.float32)
-        raw /= np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-9)
-        with self._lock:
-            self._cache[frame] = raw
-            while len(self._cache) > self._in_memory:
-                self._cache.popitem(last=False)
-        return raw
 
 
 def decode(data: bytes, long_side_px: int | None = None) -> NDArray[np.uint8]:

@@ -106,13 +106,15 @@ def _crs(line: str, path: Path) -> CRS:
         raise ImageryError(f"{path} line 1: expected a CRS such as EPSG:4326 or WGS84 UTM 50N, got {text!r}") from error
 
 
-def known_points(marks: Sequence[Mark], solution: Solution, index: Index) -> KnownPoints:
-    """Marks as known points of a block that already lies on Earth."""
+def known_points(
+    marks: Sequence[Mark], solution: Solution, index: Index, sigma_m: float = SURVEY_SIGMA_M
+) -> KnownPoints:
+    """Marks, known to `sigma_m`, as known points of a block that already lies on Earth."""
     rows = _observations(marks, index)
     lonlat = [(mark.lon, mark.lat) for mark in marks]
     xy = solution.setting.frame.to_metres([p[0] for p in lonlat], [p[1] for p in lonlat])
     xyz = np.column_stack([xy, [mark.z_m for mark in marks]]) - solution.setting.origin
-    sigma = np.full((len(marks), 3), SURVEY_SIGMA_M)
+    sigma = np.full((len(marks), 3), sigma_m)
     frame, point, uv = rows
     return KnownPoints(xyz, sigma, frame, point, uv, np.full(len(frame), CLICK_SIGMA_PX), sure=True)
 

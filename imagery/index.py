@@ -10,11 +10,12 @@ from pathlib import Path
 import cv2
 
 from imagery.errors import ImageryError
-from imagery.features import DescriptorStore, Keypoints, find_features
+from imagery.features import Keypoints, find_features
 from imagery.files import Progress, quiet
 from imagery.photo import Photo, read_photo
 from imagery.positions import apply_positions
 from imagery.report import SetAside
+from imagery.work import DescriptorStore
 
 # What a camera may write; other files in a frames folder (logs, .MRK, .SRT) are no photographs and pass silently.
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
@@ -59,7 +60,7 @@ def read_index(
 
     Args:
         frames_dir: Folder of photographs, with or without a subfolder a sortie.
-        store: Where descriptors go, keyed by the frame's place in the result.
+        store: Where descriptors go, bound to the frames of the result.
         captures: Capture logs and position files; those beside the frames are found as well.
         tz: Zone of EXIF times without offset.
         workers: Threads (decoder and detector release the interpreter lock).
@@ -115,18 +116,20 @@ def _with_features(
     progress: Progress,
     frames_dir: Path,
 ) -> Index:
-    def find(numbered: tuple[int, Photo]) -> Keypoints | SetAside:
-        number, photo = numbered
+    def find(photo: Photo) -> Keypoints | SetAside:
+        kept = store.load(photo.id)
+        if kept is not None:
+            return kept
         try:
             points, descriptors = find_features(photo.path.read_bytes(), photo.width_px, photo.height_px)
         except (ImageryError, OSError, cv2.error) as error:
             return SetAside(file=photo.file, why=f"does not decode: {error}".splitlines()[0])
-        store.put(number, descriptors)
+        store.save(photo.id, points, descriptors)
         return points
 
     results: list[Keypoints | SetAside] = []
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(find, enumerate(photos)):
+        for result in pool.map(find, photos):
             results.append(result)
             progress(len(results), len(photos), "features")
     good = [number for number, result in enumerate(results) if isinstance(result, Keypoints)]
@@ -134,8 +137,6 @@ def _with_features(
     if not good:
         reasons = "; ".join(f"{item.file}: {item.why}" for item in aside[:3])
         raise ImageryError(f"none of the photographs in {frames_dir} can be used: {reasons}")
-    for new, old in enumerate(good):
-        if new != old:
-            store.move(old, new)
+    store.bind([photos[number].id for number in good])
     keypoints = tuple(result for result in results if isinstance(result, Keypoints))
     return Index(tuple(photos[number] for number in good), keypoints, tuple(sorted(aside, key=lambda item: item.file)))

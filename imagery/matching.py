@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from imagery.features import DescriptorStore, Keypoints
+from imagery.features import Keypoints
 from imagery.files import Progress, quiet
 from imagery.neighbours import Pair
+from imagery.work import DescriptorStore, PairStore
 
 # Lowe's ratio on unit vectors; where places are predicted the search is local and distinctness means less.
 RATIO = 0.82
@@ -39,19 +40,36 @@ def match_pairs(
     store: DescriptorStore,
     workers: int = 2,
     progress: Progress = quiet,
+    kept: PairStore | None = None,
 ) -> list[PairMatch]:
-    """Matches candidate pairs; those that do not verify are left out."""
+    """Matches candidate pairs; those that do not verify are left out.
+
+    Args:
+        pairs: Candidates.
+        keypoints: Of all frames.
+        store: Descriptors of all frames.
+        workers: Threads.
+        progress: Called now and then.
+        kept: Results of an earlier run, and where this one's go.
+    """
 
     def match(pair: Pair) -> PairMatch | None:
+        earlier = kept.get(pair) if kept else None
+        if earlier is not None:
+            return PairMatch(pair, earlier, len(earlier)) if len(earlier) else None
         return match_pair(pair, keypoints[pair[0]], keypoints[pair[1]], store)
 
     verified = []
     with ThreadPoolExecutor(workers) as pool:
-        for done, result in enumerate(pool.map(match, pairs), start=1):
+        for done, (pair, result) in enumerate(zip(pairs, pool.map(match, pairs), strict=True), start=1):
             if result is not None:
                 verified.append(result)
+            if kept and kept.get(pair) is None:
+                kept.put(pair, np.zeros((0, 2), np.int32) if result is None else result.index)
             if done % 20 == 0 or done == len(pairs):
                 progress(done, len(pairs), "matching")
+    if kept:
+        kept.flush()
     return verified
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, QhullError, cKDTree
 
-from imagery.features import DescriptorStore
+from imagery.work import DescriptorStore
 
 Pair = tuple[int, int]
 

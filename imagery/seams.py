@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
+from rasterio.transform import from_origin
 
+from imagery.files import appearing
 from imagery.scene import MAX_VIEW_TANGENT, View
 from imagery.surface import HeightGrid
 
@@ -41,9 +45,18 @@ class Grid:
 
 @dataclass(frozen=True)
 class Labels:
-    """(rows, columns) int32 number of the view that speaks, -1 for none; `cell_px` output pixels a cell."""
+    """Which view speaks where, on cells of `cell_px` output pixels.
+
+    Attributes:
+        view: (rows, columns) int32 number of the view, -1 for none.
+        seen: (rows, columns) uint8 how many views see the cell.
+        slant: (rows, columns) float32 tangent of the speaking view's angle: what a metre of height leans by.
+        cell_px: Output pixels a cell.
+    """
 
     view: NDArray[np.int32]
+    seen: NDArray[np.uint8]
+    slant: NDArray[np.float32]
     cell_px: int
 
 
@@ -63,6 +76,7 @@ def label(scene: Sequence[View], surface: HeightGrid, grid: Grid) -> Labels:
     rows, columns = -(-grid.height_px // cell_px), -(-grid.width_px // cell_px)
     best = np.full((rows, columns), np.inf, np.float32)
     chosen = np.full((rows, columns), -1, np.int32)
+    count = np.zeros((rows, columns), np.uint8)
     size = cell_px * grid.gsd_m
     for number, view in enumerate(scene):
         top, bottom, left, right = _window(view, grid, size, rows, columns)
@@ -78,10 +92,36 @@ def label(scene: Sequence[View], surface: HeightGrid, grid: Grid) -> Labels:
         seen = view.sees(u, v, min(margin, 0.12 * view.lens.height_px)) & (slant <= MAX_VIEW_TANGENT)
         score = (slant**2 + (UNTIED_PENALTY if view.pose.placed != "matched" else 0.0)).astype(np.float32)
         window = (slice(top, bottom), slice(left, right))
+        count[window] += seen & (count[window] < 255)
         better = seen & (score < best[window])
         best[window][better] = score[better]
         chosen[window][better] = number
-    return Labels(chosen, cell_px)
+    slant = np.sqrt(np.where(best >= UNTIED_PENALTY, best - UNTIED_PENALTY, best)).astype(np.float32)
+    return Labels(chosen, count, slant, cell_px)
+
+
+def write_labels(path: Path, labels: Labels, grid: Grid, crs: str) -> None:
+    """Writes `frames.tif`: per cell the place in `poses.json` of the photograph that is shown there, -1 for none."""
+    rows, columns = labels.view.shape
+    size = labels.cell_px * grid.gsd_m
+    profile = {
+        "driver": "GTiff",
+        "width": columns,
+        "height": rows,
+        "count": 1,
+        "dtype": "int32",
+        "nodata": -1,
+        "crs": crs,
+        "transform": from_origin(grid.left, grid.top, size, size),
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "DEFLATE",
+        "zlevel": 1,
+    }
+    with appearing(path) as temporary, rasterio.open(temporary, "w", **profile) as target:
+        target.write(labels.view, 1)
+        target.descriptions = ("place of the frame in poses.json",)
 
 
 def _window(view: View, grid: Grid, size: float, rows: int, columns: int) -> tuple[int, int, int, int]:

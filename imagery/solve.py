@@ -12,7 +12,6 @@ from imagery.adjust import AGAIN, adjust, judge
 from imagery.blocks import DIRECT_FRAMES, BlockSolver
 from imagery.bundle import Knowledge, Solver, State, direct
 from imagery.control import KnownPoints, join
-from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet
 from imagery.index import Index
 from imagery.layout import lay_out
@@ -21,6 +20,7 @@ from imagery.neighbours import pairs_by_position, pairs_without_position
 from imagery.poses import FramePose, Lens, Placed, Poses
 from imagery.priors import Setting, first_state, layout_priors, remember_lenses, set_up
 from imagery.tracks import Ties, build_ties, thin, withhold
+from imagery.work import DescriptorStore, PairStore
 
 Floats = NDArray[np.float64]
 # A frame with fewer surviving ties than this is not called matched.
@@ -64,6 +64,7 @@ def solve(
     workers: int = 2,
     progress: Progress = quiet,
     crs: str | None = None,
+    kept: PairStore | None = None,
 ) -> Solution:
     """Finds all poses.
 
@@ -73,6 +74,7 @@ def solve(
         workers: Threads.
         progress: Called as the work goes on.
         crs: Metric system to work in; the local UTM zone by default.
+        kept: Matches of an earlier run that was cut short.
     """
     photos, keypoints = index.photos, index.keypoints
     setting = set_up(photos, crs)
@@ -80,7 +82,7 @@ def solve(
         pairs = pairs_without_position(store, len(photos))
     else:
         pairs = pairs_by_position(setting.gps[:, :2], _diagonals(index))
-    matches = match_pairs(pairs, keypoints, store, workers, progress)
+    matches = match_pairs(pairs, keypoints, store, workers, progress, kept)
     priors = layout_priors(photos, setting)
     lens = setting.lens[setting.lens_of]
     rays = [

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import tempfile
-import time
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from imagery.account import Clock, account
 from imagery.baseline import (
     SEARCH_M,
     Registration,
@@ -26,17 +24,18 @@ from imagery.colour import even_out
 from imagery.compose import compose
 from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
 from imagery.errors import ImageryError
-from imagery.features import DescriptorStore
 from imagery.files import Progress, quiet, write_text
-from imagery.gcp import Mark, errors_at, known_points, read_marks, rms_m, to_earth
+from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, read_marks, rms_m, to_earth
 from imagery.heights import Surface, coarse, from_dense, write_surface
-from imagery.index import Index, read_index
+from imagery.index import Index, list_photos, read_index
+from imagery.page import page
 from imagery.poses import Poses, read_poses
-from imagery.report import CameraPlace, MosaicReport
-from imagery.scene import View, ground_points, native_gsd_m, union_bounds, views
-from imagery.seams import grid_over, label
+from imagery.report import MosaicReport
+from imagery.scene import View, native_gsd_m, union_bounds, views
+from imagery.seams import Grid, grid_over, label, write_labels
 from imagery.solve import Solution, solve, solve_again, to_poses
 from imagery.surface import HeightGrid, ground_from_points
+from imagery.work import DescriptorStore, PairStore
 
 # The coarse ground has a node per this share of a footprint: wider than a house, finer than a hill.
 GROUND_NODES_A_FOOTPRINT = 14
@@ -74,8 +73,9 @@ def stitch(
 ) -> MosaicReport:
     """Stitches a folder of photographs.
 
-    Writes `out_tif` (a COG: RGB, mask, averaged overviews, local UTM zone) and beside it `mosaic.json`, `poses.json`
-    and `dsm.tif`; each appears whole, the mosaic first and the report last.
+    Writes `out_tif` (a COG: RGB, mask, averaged overviews, local UTM zone) and beside it `poses.json`, `dsm.tif`,
+    `frames.tif` (which photograph shows each place), `mosaic.html` and `mosaic.json`; each appears whole, the mosaic
+    first and the report last. A run that was killed leaves a work folder that the next one continues from.
 
     Args:
         frames_dir: Photographs, with or without a subfolder a sortie.
@@ -86,45 +86,62 @@ def stitch(
     Raises:
         ImageryError: Nothing to stitch, unreadable control, or a baseline that does not match.
     """
-    started, cpu = time.monotonic(), _cpu_s()
-    tell = progress or quiet
+    tell, clock = progress or quiet, Clock()
     cv2.setNumThreads(1)
     frames_dir, out_tif = Path(frames_dir), Path(out_tif)
-    out_tif.parent.mkdir(parents=True, exist_ok=True)
     control = read_marks(options.gcp) if options.gcp else []
     checks = read_marks(options.check) if options.check else []
     baseline = mosaic_of(options.baseline) if options.baseline else None
     crs = baseline_crs(baseline) if baseline else None
-    registration: Registration | None = None
-    with tempfile.TemporaryDirectory(prefix=".stitch.", dir=out_tif.parent) as folder:
-        store = DescriptorStore(Path(folder))
+    list_photos(frames_dir)
+    work = out_tif.with_name(f".{out_tif.stem}.work")
+    store = DescriptorStore(work)
+    try:
         index = read_index(frames_dir, store, options.captures, options.tz, options.processes, tell)
-        solution = solve(index, store, options.processes, tell, crs)
-        if baseline:
-            tell(0, 1, "baseline")
-            solution, registration = _onto(baseline, solution, index, store, frames_dir)
+    except ImageryError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    clock.done("features")
+    kept = PairStore(work, [photo.id for photo in index.photos])
+    solution = solve(index, store, options.processes, tell, crs, kept)
+    clock.done("poses")
+    registration: Registration | None = None
+    if baseline:
+        tell(0, 1, "baseline")
+        solution, registration = _onto(baseline, solution, index, store, frames_dir)
+        clock.done("baseline")
     solution = _controlled(solution, index, control)
     poses = to_poses(solution, index)
     ground = _ground(solution, poses, frames_dir)
     scene = views(poses, frames_dir, ground)
     own_gsd_m = native_gsd_m(scene, ground)
-    gsd_m = options.gsd_m or own_gsd_m
+    grid = _grid(scene, options.gsd_m or own_gsd_m)
     surface = _surface(solution, poses, scene, ground, own_gsd_m, options, tell)
-    ground = surface.ground
-    colour_residual = _render(out_tif, scene, poses, solution, ground, gsd_m, options.processes, tell)
+    clock.done("heights")
+    lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
+    tones, colour_residual = even_out(solution.ties, solution.setting.lens_of, lenses, len(scene))
+    labels = label(scene, surface.ground, grid)
+    compose(out_tif, scene, tones, surface.ground, grid, labels, poses.crs, options.processes, tell)
+    clock.done("mosaic")
     write_text(out_tif.with_name("poses.json"), poses.model_dump_json(indent=1))
     write_surface(out_tif.with_name("dsm.tif"), surface)
-    report = _report(index, solution, scene, ground, gsd_m).model_copy(
-        update={
-            "cpu_s": round(_cpu_s() - cpu, 2),
-            "wall_s": round(time.monotonic() - started, 2),
-            "peak_mb": _peak_mb(),
-            "colour_residual": round(colour_residual, 2),
-            "registration": asdict(registration) if registration else None,
-            **_mark_report(solution, index, control, checks),
-        }
-    )
+    write_labels(out_tif.with_name("frames.tif"), labels, grid, poses.crs)
+    report = account(
+        index,
+        solution,
+        scene,
+        surface.ground,
+        grid.gsd_m,
+        labels,
+        control,
+        checks,
+        colour_residual=round(colour_residual, 2),
+        registration=asdict(registration) if registration else None,
+        stages=clock.stages,
+    ).model_copy(update={"cpu_s": clock.cpu_s, "wall_s": clock.wall_s})
+    write_text(out_tif.with_name("mosaic.html"), page(report, labels, out_tif.name))
     write_text(out_tif.with_name("mosaic.json"), report.model_dump_json(indent=1))
+    shutil.rmtree(work, ignore_errors=True)
     return report
 
 
@@ -154,29 +171,12 @@ def _controlled(solution: Solution, index: Index, control: Sequence[Mark]) -> So
         return solution
     if solution.setting.frame.is_local:
         solution = to_earth(solution, control, index)
-    return solve_again(solution, index, [known_points(control, solution, index)])
-
-
-def _mark_report(
-    solution: Solution, index: Index, control: Sequence[Mark], checks: Sequence[Mark]
-) -> dict[str, object]:
-    used = errors_at(solution, control, index) if control else []
-    compared = errors_at(solution, checks, index) if checks else []
-    return {
-        "gcp_rms_m": rms_m(used),
-        "check_rms_m": rms_m(compared),
-        "gcp": [asdict(error) for error in used],
-        "check": [asdict(error) for error in compared],
-    }
-
-
-def _cpu_s() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-def _peak_mb() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
+    moved = solve_again(solution, index, [known_points(control, solution, index)])
+    # Control that is read from a map is metres off, and says so by not fitting: then it is trusted as far as it fits.
+    misfit = rms_m(errors_at(moved, control, index)) or 0.0
+    if misfit > 3.0 * SURVEY_SIGMA_M and len(control) > 3:
+        moved = solve_again(solution, index, [known_points(control, solution, index, misfit)])
+    return moved
 
 
 def _ground(solution: Solution, poses: Poses, frames_dir: Path) -> HeightGrid:
@@ -214,50 +214,11 @@ def _surface(
     return from_dense(dense, ground, poses.crs, poses.height_reference)
 
 
-def _render(
-    out_tif: Path,
-    scene: list[View],
-    poses: Poses,
-    solution: Solution,
-    ground: HeightGrid,
-    gsd_m: float,
-    workers: int,
-    progress: Progress,
-) -> float:
+def _grid(scene: list[View], gsd_m: float) -> Grid:
     grid = grid_over(union_bounds([view.bounds for view in scene]), gsd_m)
     if grid.width_px * grid.height_px > MAX_PIXELS:
         raise ImageryError(
             f"the photographs' positions span {grid.width_px * gsd_m / 1000:.0f} km x "
             f"{grid.height_px * gsd_m / 1000:.0f} km at {gsd_m * 100:.1f} cm: a wrong position or height?"
         )
-    lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
-    tones, residual = even_out(solution.ties, solution.setting.lens_of, lenses, len(scene))
-    labels = label(scene, ground, grid)
-    compose(out_tif, scene, tones, ground, grid, labels, poses.crs, workers, progress)
-    return residual
-
-
-def _report(index: Index, solution: Solution, scene: list[View], ground: HeightGrid, gsd_m: float) -> MosaicReport:
-    setting, state = solution.setting, solution.state
-    residual = state.C + state.bias[setting.flight_of] - setting.gps
-    matched = np.array([how == "matched" for how in solution.placed])
-    known = matched & np.isfinite(residual[:, 0])
-    cameras = []
-    for view in scene:
-        middle = np.array([[(view.lens.width_px - 1) / 2, (view.lens.height_px - 1) / 2]])
-        ground_point = ground_points(view.lens, view.pose, ground, middle)
-        lon, lat = setting.frame.to_lonlat(ground_point[:, :2])[0]
-        cameras.append(CameraPlace(file=view.pose.file, lon=float(lon), lat=float(lat), placed=view.pose.placed))
-    return MosaicReport(
-        frames_total=len(index.photos) + len(index.set_aside),
-        frames_matched=int(matched.sum()),
-        frames_placed=len(index.photos),
-        frames_set_aside=index.set_aside,
-        gsd_m=gsd_m,
-        tie_rms_px=solution.tie_rms_px,
-        gps_rms_m=float(np.sqrt(np.mean(residual[known, :2] ** 2) * 2)) if known.any() else None,
-        cpu_s=0.0,
-        wall_s=0.0,
-        peak_mb=0.0,
-        cameras=tuple(cameras),
-    )
+    return grid
