@@ -2,7 +2,7 @@
 
 Scale: on trees the same budget of keypoints matched better at a quarter than at half scale, and SIFT costs with the
 area (1000 px long side 0.16 s of CPU, 640 px 0.06 s; ORB 0.015 s but without sub-pixel places). So frames are
-reduced to a quarter, never below 640 px, never above 1000.
+reduced to a quarter, never below 560 px, never above 1000.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from imagery.errors import ImageryError
 
-MIN_LONG_SIDE_PX = 640
+MIN_LONG_SIDE_PX = 560
 MAX_LONG_SIDE_PX = 1000
-# Kept a frame after spreading; 2000 gave 1.6 times the verified ties of 1000 on brighton_beach for 12 ms more a pair.
+# Kept a frame of the largest reduced size after spreading, and of the smallest; 2000 gave 1.6 times the verified ties
+# of 1000 on brighton_beach (4000 px wide, trees) for 12 ms more a pair; smaller frames have ties to spare.
 KEYPOINTS = 1500
+FEWEST_KEYPOINTS = 1000
 SPREAD_COLUMNS = 8
 _DESCRIPTOR_SCALE = 512.0
 
@@ -83,7 +85,7 @@ def feature_long_side_px(width_px: int, height_px: int) -> int:
 
 
 def find_features(
-    data: bytes, width_px: int, height_px: int, count: int = KEYPOINTS
+    data: bytes, width_px: int, height_px: int, count: int | None = None
 ) -> tuple[Keypoints, NDArray[np.uint8]]:
     """Finds keypoints and their descriptors on a reduced copy.
 
@@ -91,7 +93,7 @@ def find_features(
         data: The file's bytes.
         width_px: Full width.
         height_px: Full height.
-        count: Keypoints to keep.
+        count: Keypoints to keep; by the size of the reduced copy when None.
 
     Returns:
         Keypoints, and (n, 128) uint8 root-SIFT descriptors.
@@ -101,7 +103,8 @@ def find_features(
     scale = target / max(image.shape[:2])
     if scale < 0.999:
         image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    xy, descriptors = describe(image, count)
+    wanted = count or max(FEWEST_KEYPOINTS, KEYPOINTS * target // MAX_LONG_SIDE_PX)
+    xy, descriptors = describe(image, wanted)
     height, width = image.shape[:2]
     small = cv2.blur(image, (5, 5))
     column = np.clip(np.rint(xy[:, 0]).astype(int), 0, width - 1)

@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 WIDEST_BUILDING_M = 45.0
 # Within this of the opened surface a cell is ground: noise of dense heights, kerbs, ditches.
 GROUND_TOLERANCE_M = 0.7
+# Pairs that must agree on a cell before it is believed, and the share of an opening window that must be seen.
+SURE_PAIRS = 2
+MOSTLY_SEEN = 0.4
 # What the ground is assumed to lie within where a height comes from ties alone, m.
 COARSE_SIGMA_M = 1.0
 
@@ -131,12 +134,16 @@ def coarse(ground: HeightGrid, crs: str, height_reference: str) -> Surface:
 
 def from_dense(dense: Dense, tie_ground: HeightGrid, crs: str, height_reference: str) -> Surface:
     """A dense surface with its ground; unseen cells get the ground."""
-    ground = ground_beneath(dense.surface, tie_ground)
-    z = np.where(np.isfinite(dense.surface.z), dense.surface.z, ground.z).astype(np.float32)
+    # One pair alone (the rim of a block) is stereo noise as likely as a thing: there the ground stands in.
+    sure = np.where(dense.seen >= SURE_PAIRS, dense.surface.z, np.nan).astype(np.float32)
+    grid = HeightGrid(dense.surface.left, dense.surface.top, dense.surface.cell_m, sure)
+    ground = ground_beneath(grid, tie_ground)
+    z = np.where(np.isfinite(sure), sure, ground.z).astype(np.float32)
     # A lone cell that no neighbour supports is a mismatch: the median of nine removes it and keeps edges.
     z = np.asarray(cv2.medianBlur(z, 3), np.float32)
     grid = HeightGrid(dense.surface.left, dense.surface.top, dense.surface.cell_m, z)
-    return Surface(crs, grid, dense.sigma_m, ground, True, height_reference)
+    sigma = np.where(np.isfinite(sure), dense.sigma_m, np.nan).astype(np.float32)
+    return Surface(crs, grid, sigma, ground, True, height_reference)
 
 
 def ground_beneath(surface: HeightGrid, tie_ground: HeightGrid) -> HeightGrid:
@@ -162,11 +169,26 @@ def ground_beneath(surface: HeightGrid, tie_ground: HeightGrid) -> HeightGrid:
     size = max(3, int(WIDEST_BUILDING_M / (surface.cell_m * shrink)) | 1)
     calm = cv2.medianBlur(level.astype(np.float32), 5)
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (size, size))
-    opened = cv2.morphologyEx(calm, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_REPLICATE)
+    opened = _opened(calm, seen, kernel)
     is_ground = seen & (np.abs(calm - opened) < GROUND_TOLERANCE_M)
     smooth = filled(np.where(is_ground, calm, 0.0), is_ground.astype(np.float32))
     whole = cv2.resize(smooth, (small.shape[1] * shrink, small.shape[0] * shrink), interpolation=cv2.INTER_LINEAR)
     return HeightGrid(surface.left, surface.top, surface.cell_m, (trend + whole[:rows, :columns]).astype(np.float32))
+
+
+def _opened(level: NDArray, seen: NDArray[np.bool_], kernel: NDArray) -> NDArray[np.float32]:
+    """Morphological opening where only windows that are mostly seen have a say.
+
+    At the rim a window may hold nothing but a roof and the unseen: taken for ground, it bent the edge of a map.
+    """
+    far = float(level.max()) + 1e3
+    lowest = cv2.erode(
+        np.where(seen, level, far).astype(np.float32), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=far
+    )
+    share = cv2.blur(seen.astype(np.float32), kernel.shape[::-1], borderType=cv2.BORDER_CONSTANT)
+    trusted = np.where((share >= MOSTLY_SEEN) & (lowest < far), lowest, -far).astype(np.float32)
+    opened = cv2.dilate(trusted, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=-far)
+    return np.where(opened > -far, opened, far).astype(np.float32)
 
 
 def _shrunk(z: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

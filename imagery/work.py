@@ -22,7 +22,7 @@ from imagery.files import appearing
 # Matches are written this often: what a kill may cost.
 FLUSH_S = 20.0
 # Changes when features or matching change: older work is not reused.
-FORMAT = 1
+FORMAT = 2
 
 
 class DescriptorStore:

@@ -22,8 +22,9 @@ def photo(folder: Path, file: str, sortie: str = "", **more: object) -> Photo:
 
 def capture(sortie: str, file: str, lon: float) -> Capture:
     return Capture(
-        time_utc=TIME, sortie_id=f"P/{sortie}", aircraft_id="1", index=1, file=file, lon=lon, lat=35.0, alt_amsl_m=150.0,
-        height_rel_m=90.0, camera_roll_deg=0.5, camera_pitch_deg=-90.0, camera_yaw_deg=12.0, fix="3d", std_h_m=1.2, std_v_m=2.5,
+        time_utc=TIME, sortie_id=f"P/{sortie}", aircraft_id="1", index=1, file=file, lon=lon, lat=35.0,
+        alt_amsl_m=150.0, height_rel_m=90.0, camera_roll_deg=0.5, camera_pitch_deg=-90.0, camera_yaw_deg=12.0,
+        fix="3d", std_h_m=1.2, std_v_m=2.5,
     )  # fmt: skip
 
 
