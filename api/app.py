@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
-from api import problems
+from api import problems, telemetry
 from api.auth.access import TokenCache
 from api.auth.routes import router as auth
 from api.candidates.routes import router as candidates
@@ -28,7 +28,9 @@ from api.feed.routes import router as feed
 from api.grid.routes import router as grid
 from api.jobs.routes import router as jobs
 from api.limits import LimitBody
+from api.ogc.routes import router as ogc
 from api.patrols.routes import router as patrols
+from api.platform.routes import router as platform
 from api.review.routes import router as review
 from api.settings import ApiSettings
 from api.tiles.files import PictureCache
@@ -76,11 +78,27 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    app.state.context = Context(settings, database, tokens, pictures)
+    app.state.context = context = Context(settings, database, tokens, pictures)
     app.state.tokens = tokens
     problems.install(app)
     app.add_middleware(LimitBody, body=settings.max_body_bytes, upload=settings.max_upload_bytes)
-    for router in (auth, patrols, jobs, candidates, review, cases, feed, tiles, grid, facets, evidence, codes):
+    telemetry.install(app, context)
+    for router in (
+        auth,
+        patrols,
+        jobs,
+        candidates,
+        review,
+        cases,
+        feed,
+        tiles,
+        grid,
+        facets,
+        evidence,
+        codes,
+        platform,
+        ogc,
+    ):
         app.include_router(router)
     _health(app, database)
     if (WEB / "index.html").is_file():

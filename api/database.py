@@ -71,6 +71,9 @@ class Database:
     """The engine with its two kinds of session."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        # All tables, also for a worker that imports one slice alone: their foreign keys name each other.
+        import api.models  # noqa: F401
+
         self.engine = connect(url, pool_size=pool_size)
         self._reading = self.engine.execution_options(writes=False)
 

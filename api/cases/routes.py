@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from api.auth.service import audit
 from api.base import iso
-from api.cases import lists, service
+from api.cases import export, lists, service
 from api.cases.states import STATES
 from api.context import CaseReader, Here, Platform, Reviewer, problems
 from api.feed.service import history, verify_chain
@@ -150,6 +151,46 @@ def cases(
         items = [service.form(case) for case in found[:limit]]
     more = write_cursor(found[limit - 1].id) if len(found) > limit else None
     return JSONResponse({"items": items, "next": more})
+
+
+@router.get("/export.{kind}", response_class=StreamingResponse)
+def exported(
+    kind: Annotated[str, Path(pattern="^(csv|geojson|xlsx)$")],
+    here: Here,
+    actor: CaseReader,
+    state: Annotated[str | None, Query(max_length=120)] = None,
+    family: Annotated[str | None, Query(max_length=16)] = None,
+    cell: Annotated[str | None, Query(pattern=r"^[0-9A-Z]{2,16}$")] = None,
+    district: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None,
+    bbox: Annotated[str | None, Query(max_length=120)] = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+) -> StreamingResponse:
+    """All cases of a list as CSV, GeoJSON or XLSX, streamed; the export is on record."""
+    wanted = lists.Wanted(
+        states=tuple(state.split(",")) if state else (),
+        family=family,
+        cell=cell,
+        district=district,
+        box=lists.box_of(bbox),
+        since=since,
+        until=until,
+        districts=actor.districts,
+    )
+    with here.database.write() as session:
+        audit(session, actor.name, "cases.export", kind, state=state, family=family, cell=cell, bbox=bbox)
+    found = export.rows(here.database.read, wanted)
+    makers = {
+        "csv": ("text/csv; charset=utf-8", lambda: export.as_csv(here.settings, found)),
+        "geojson": ("application/geo+json", lambda: export.as_geojson_lines(found)),
+        "xlsx": (
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            lambda: export.as_xlsx(here.settings, found),
+        ),
+    }
+    media_type, body = makers[kind]
+    headers = {"Content-Disposition": f'attachment; filename="cases.{kind}"', "X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(body(), media_type=media_type, headers=headers)
 
 
 @router.get("/{case_id}", response_model=CaseOut, responses=problems(404))
