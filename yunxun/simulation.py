@@ -80,7 +80,7 @@ class GroundSpec:
             return str(self.raster)
         place = ""
         if self.centre is not None and self.size_m is not None:
-            place = f"@{self.centre[0]},{self.centre[1]},{self.size_m[0]:g}x{self.size_m[1]:g}"
+            place = f"@{self.centre[0]:.8f},{self.centre[1]:.8f},{self.size_m[0]:g}x{self.size_m[1]:g}"
         return f"town:{self.seed}:{self.day}{place}"
 
     def under(self, plan_dir: Path) -> GroundSpec:
