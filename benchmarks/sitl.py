@@ -1,6 +1,6 @@
 """The same surveys on the embedded vehicle and on a real ArduCopter SITL: durations, landing places, item by item.
 
-    YUNXUN_ARDUCOPTER=/path/to/arducopter .venv/bin/python benchmarks/sitl.py
+    YUNXUN_ARDUCOPTER=/path/to/arducopter .venv/bin/python benchmarks/sitl.py [part of a survey's name] [-v]
 
 Without a real SITL it says so and flies the embedded one alone. One survey takes some 20 s of wall time on the SITL.
 """
@@ -53,11 +53,11 @@ def fly(fleet: SimulatedFleet | SitlFleet, rows: list[Row]) -> Flight:
         ground.run(1.0)
         assert ground.upload(rows) == 0
         ground.command(511, 33, 100_000)
-        assert ground.arm()
+        assert ground.arm(300)
         assert ground.command(300) == 0
         start, seen = clock(ground), len(ground.heard)
-        assert ground.run(10, lambda: ground.armed)
-        assert ground.run(200, lambda: not ground.armed), "it did not land"
+        assert ground.run(60, lambda: ground.armed)
+        assert ground.run(1500, lambda: not ground.armed), "it did not land"
         now, reached = start, []
         for message in ground.heard[seen:]:
             if message.get_type() == "GLOBAL_POSITION_INT":
@@ -81,9 +81,10 @@ def clock(ground: WallGround) -> float:
 
 def main() -> None:
     real = find_arducopter()
+    only = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if real is None:
         print("no real SITL: YUNXUN_ARDUCOPTER is not set and `arducopter` is not on PATH; the embedded vehicle alone:")
-    for name, rows in SURVEYS.items():
+    for name, rows in ((name, rows) for name, rows in SURVEYS.items() if only in name):
         for speed, from_deg in WINDS:
             wind = {"wind_mps": speed, "wind_from_deg": from_deg, "speedup": SPEEDUP}
             ours = fly(SimulatedFleet(1, [HOME], base_port=free_base_port(1), gps_noise_m=0.0, **wind), rows)

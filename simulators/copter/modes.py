@@ -8,7 +8,8 @@ from typing import Protocol
 from simulators.copter.pilot import ALT_HOLD, BRAKE, GUIDED, LAND, LOITER, POSHOLD, RTL, STABILIZE, Pilot
 from simulators.copter.trajectory import Track, Vector
 
-_TAKEOFF_SPEED_MIN_M = 0.5
+_TAKEOFF_LEAST_M = 0.5
+_LAND_BRAKE_MPS2 = 0.5
 
 
 class Mode(Protocol):
@@ -39,9 +40,8 @@ class Descent:
         final = max(0.3, p["LAND_SPEED"] / 100)
         low = p["LAND_ALT_LOW"] / 100
         height = pilot.height_m
-        rate = (
-            fast if height > low else max(final, min(fast, final + (fast - final) * (height - 0.7 * low) / (0.3 * low)))
-        )
+        # Braked so that it has come down to the last speed by LAND_ALT_LOW, as ArduCopter does.
+        rate = max(final, min(fast, math.sqrt(2 * _LAND_BRAKE_MPS2 * max(0.0, height - low))))
         if self.place is not None and pilot.sensors.ekf_ok:
             pilot.hold(self.place, dt_s, -rate)
         else:
@@ -161,10 +161,9 @@ class Guided:
 
     def take_off(self, pilot: Pilot, height_m: float) -> bool:
         """Climbs to a height above home; False where it is in the air already or the height is none."""
-        if not pilot.landed or height_m < _TAKEOFF_SPEED_MIN_M or not pilot.armed:
+        if not pilot.landed or height_m < _TAKEOFF_LEAST_M or not pilot.armed:
             return False
-        pilot.landed = False
-        pilot.control.reset()
+        pilot.leave_ground()
         home_up = pilot.home.local[2] if pilot.home else 0.0
         self._what = "track"
         pilot.track.go(pilot.at, (pilot.at[0], pilot.at[1], home_up + height_m), pilot.limits())

@@ -279,8 +279,7 @@ class Sequence:
 
     def _set_off_up(self, pilot: Pilot, item: Item) -> None:
         if pilot.landed:
-            pilot.landed = False
-            pilot.control.reset()
+            pilot.leave_ground()
         _, _, up = pilot.place_of(item)
         here = pilot.track.position if pilot.track.done else pilot.at
         pilot.track.go((here[0], here[1], pilot.at[2]), (here[0], here[1], max(up, pilot.at[2])), pilot.limits())
