@@ -8,14 +8,14 @@ sorties again by its own, more or less worn batteries, and put on the clock.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from missions.airspace import grow
 from missions.cells import deal
@@ -31,26 +31,32 @@ from missions.roster import Crew, Roster, crews_of
 from missions.sites import propose_sites
 from missions.sorties import Pieces, longest_piece_m, pieces_of
 from missions.tour import best_tour, link_costs
-from missions.zones import Zone
 
 Tell = Callable[[int, int, str], None]
 # Roads are longer than the straight line: by 1.42 over the United States (Boscoe et al., Prof. Geographer 64, 2012), by
 # less in a town's grid.
 _ROAD_FACTOR = 1.3
 _ROUNDS = 3
+# Sites whose sorties are cut together at first: a battery rarely serves more than two.
+_SITES_AT_ONCE = 6
 
 
 @dataclass(frozen=True)
 class _Job:
     """All of one part's lanes at one site."""
 
-    part: Part
     home: Array
     work: Pieces
-    flown: list[Flown]
-    lost: int
     farthest_m: float
-    timed: tuple[tuple[Zone, BaseGeometry], ...]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """All pieces of one part in the order of a tour over its sites; `homes` (n, 2) is the site of each piece."""
+
+    part: Part
+    pieces: Pieces
+    homes: Array
 
 
 @dataclass(frozen=True)
@@ -73,28 +79,20 @@ def _sites(task: Task, part: Part) -> Array:
     return usable
 
 
-def _jobs(task: Task, roster: Roster, parts: Sequence[Part], health: float, tell: Tell) -> tuple[list[_Job], list]:
-    """Lanes of every part dealt to sites and cut into sorties for a middling battery."""
-    timed = [(zone, grow(task.frame.metric(zone.geometry), task.request.clearances.zone_m)) for zone in task.timed]
-    jobs, weighed = [], []
-    for part in parts:
-        tried = tuple(sweeps(part.target, part.strip, task.model, task.request.objective))
-        weighed.append(tried)
-        lanes = lanes_in(task, part, tried[0].direction_rad)
-        if not len(lanes):
-            continue
-        sites = _sites(task, part)
-        dealt = deal(lanes, sites, part.strip, roster.line_of_sight_m, part.target.area)
-        for number, mine in enumerate(dealt):
-            tell(number, len(dealt), "lanes and sorties by site")
-            entry = best_tour(link_costs(mine.lanes, part.router, task.model), starts=1)
-            work = pieces_of(mine.lanes, entry, part.strip, longest_piece_m(task.model))
-            home = sites[mine.site]
-            flown, lost = fly(task, part, work, home[None, :], health=health)
-            hull = shapely.convex_hull(shapely.multipoints(np.concatenate([work.start, work.end, home[None, :]])))
-            touched = tuple((zone, place) for zone, place in timed if hull.intersects(place))
-            jobs.append(_Job(part, home, work, flown, lost, mine.farthest_m, touched))
-    return jobs, weighed
+def _jobs(task: Task, roster: Roster, part: Part, direction_rad: float, tell: Tell) -> list[_Job]:
+    """Lanes of a part dealt to sites, each site's in an order that is quick to fly."""
+    lanes = lanes_in(task, part, direction_rad)
+    if not len(lanes):
+        return []
+    sites = _sites(task, part)
+    dealt = deal(lanes, sites, part.strip, roster.line_of_sight_m, part.target.area)
+    jobs = []
+    for number, mine in enumerate(dealt):
+        tell(number, len(dealt), "lanes by site")
+        entry = best_tour(link_costs(mine.lanes, part.router, task.model), starts=1)
+        work = pieces_of(mine.lanes, entry, part.strip, longest_piece_m(task.model))
+        jobs.append(_Job(sites[mine.site], work, mine.farthest_m))
+    return jobs
 
 
 def _on_tour(jobs: list[_Job]) -> list[_Job]:
@@ -104,27 +102,65 @@ def _on_tour(jobs: list[_Job]) -> list[_Job]:
     return [jobs[int(end) // 2] for end in best_tour(np.repeat(np.repeat(gap, 2, axis=0), 2, axis=1))]
 
 
+def _line(part: Part, jobs: list[_Job]) -> _Line:
+    """The jobs' pieces one after the other: a battery may begin at one site's last lanes and end at the next one's."""
+    offset = np.concatenate([[0], np.cumsum([len(job.work) for job in jobs])])
+    pieces = Pieces(
+        np.concatenate([job.work.start for job in jobs]),
+        np.concatenate([job.work.end for job in jobs]),
+        np.concatenate([job.work.lane + first for job, first in zip(jobs, offset[:-1], strict=True)]),
+    )
+    return _Line(part, pieces, np.concatenate([np.tile(job.home, (len(job.work), 1)) for job in jobs]))
+
+
+def _fly_run(task: Task, roster: Roster, line: _Line, first: int, last: int, health: float) -> tuple[list[Flown], int]:
+    """Sorties over a run of a line, from any site of the run that sees them."""
+    homes = np.unique(line.homes[first : last + 1], axis=0)
+    work = line.pieces.part(first, last)
+    away = np.hypot(*(work.start - line.homes[first : last + 1]).T)
+    sight_m = max(roster.line_of_sight_m, float(away.max()) + longest_piece_m(task.model))
+    return fly(task, line.part, work, homes, health=health, range_m=sight_m)
+
+
 def _drive_s(roster: Roster, here: Array, there: Array) -> float:
     return _ROAD_FACTOR * float(np.hypot(*(there - here))) / roster.drive_speed_mps
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """One sortie of a job as the tour is cut: its job, itself and the time it takes with the swap after it."""
+    """One sortie as the tour is first cut: pieces `first`..`last` of a line, its site, and its time with the swap."""
 
-    job: int
-    flown: Flown
+    line: int
+    first: int
+    last: int
+    home: Array
     seconds: float
 
 
-def _runs(units: list[_Unit], jobs: list[_Job], roster: Roster, limits_s: Array) -> list[list[_Unit]] | None:
+def _units(task: Task, roster: Roster, lines: list[_Line], health: float, tell: Tell) -> tuple[list[_Unit], int]:
+    """The lines cut into sorties for a middling battery, some sites at a time; and how many pieces are out of reach."""
+    units: list[_Unit] = []
+    lost = 0
+    for number, line in enumerate(lines):
+        change = np.flatnonzero(np.any(np.diff(line.homes, axis=0) != 0, axis=1)) + 1
+        bounds = np.concatenate([[0], change[_SITES_AT_ONCE - 1 :: _SITES_AT_ONCE], [len(line.pieces)]])
+        for begin, end in itertools.pairwise(map(int, bounds)):
+            tell(begin, len(line.pieces), "sorties")
+            flown, missed = _fly_run(task, roster, line, begin, end - 1, health)
+            lost += missed
+            units += [
+                _Unit(number, begin + one.first, begin + one.last, one.home, one.duration_s + roster.swap_s)
+                for one in flown
+            ]
+    return units, lost
+
+
+def _runs(units: list[_Unit], roster: Roster, limits_s: Array) -> list[list[_Unit]] | None:
     """The tour cut into runs that keep each crew's limit; None where the crews do not suffice."""
     runs: list[list[_Unit]] = [[]]
     spent = 0.0
     for unit in units:
-        drive_s = 0.0
-        if runs[-1] and runs[-1][-1].job != unit.job:
-            drive_s = _drive_s(roster, jobs[runs[-1][-1].job].home, jobs[unit.job].home)
+        drive_s = _drive_s(roster, runs[-1][-1].home, unit.home) if runs[-1] else 0.0
         if runs[-1] and spent + drive_s + unit.seconds > limits_s[len(runs) - 1]:
             if len(runs) == len(limits_s):
                 return None
@@ -135,15 +171,15 @@ def _runs(units: list[_Unit], jobs: list[_Job], roster: Roster, limits_s: Array)
     return runs + [[] for _ in range(len(limits_s) - len(runs))]
 
 
-def _balanced(units: list[_Unit], jobs: list[_Job], roster: Roster, weights: Array) -> list[list[_Unit]]:
+def _balanced(units: list[_Unit], roster: Roster, weights: Array) -> list[list[_Unit]]:
     """The cut with the least latest finish, by bisection."""
     total = sum(unit.seconds for unit in units)
     low, high = total / float(weights.sum()), 4.0 * total / float(weights.min())
-    best = _runs(units, jobs, roster, high * weights)
+    best = _runs(units, roster, high * weights)
     assert best is not None
     for _ in range(24):
         middle = (low + high) / 2
-        found = _runs(units, jobs, roster, middle * weights)
+        found = _runs(units, roster, middle * weights)
         if found is None:
             low = middle
         else:
@@ -209,29 +245,26 @@ class _Clock:
         return sum(max(0.0, (min(landed, end) - begin).total_seconds()) for begin, end in self.shifts)
 
 
-def _rerun(task: Task, jobs: list[_Job], run: list[_Unit], crew: Crew) -> list[tuple[_Job, list[Flown], int]]:
-    """A crew's run cut again for its own batteries; jobs that a timed zone touches come first."""
-    grouped: dict[int, list[Flown]] = {}
-    for unit in run:
-        grouped.setdefault(unit.job, []).append(unit.flown)
-    found = []
-    for number, flown in grouped.items():
-        job = jobs[number]
-        whole = job.work.part(flown[0].first, flown[-1].last)
-        again, lost = fly(task, job.part, whole, job.home[None, :], health=crew.machine.battery_health)
-        found.append((job, again, lost))
-    return sorted(found, key=lambda item: not item[0].timed)
+def _rerun(task: Task, roster: Roster, lines: list[_Line], run: list[_Unit], crew: Crew) -> list[Flown]:
+    """A crew's run cut again for its own batteries; sorties that a timed zone touches come first."""
+    found: list[Flown] = []
+    for number, units in itertools.groupby(run, key=lambda unit: unit.line):
+        chosen = list(units)
+        first, last = chosen[0].first, chosen[-1].last
+        found += _fly_run(task, roster, lines[number], first, last, crew.machine.battery_health)[0]
+    return sorted(found, key=lambda sortie: not _closed_times(task, sortie))
 
 
-def _closed_times(sortie: Flown, job: _Job) -> list[tuple[datetime | None, datetime | None]]:
-    if not job.timed:
-        return []
+def _closed_times(task: Task, sortie: Flown) -> list[tuple[datetime | None, datetime | None]]:
+    """When zones that hold for a time close a sortie's way."""
     line = shapely.linestrings(sortie.route.points)
-    return [(zone.from_utc, zone.to_utc) for zone, place in job.timed if place.intersects(line)]
+    keep_m = task.request.clearances.zone_m
+    places = [(zone, grow(task.frame.metric(zone.geometry), keep_m)) for zone in task.timed]
+    return [(zone.from_utc, zone.to_utc) for zone, place in places if place.intersects(line)]
 
 
 def _day(
-    task: Task, roster: Roster, jobs: list[_Job], run: list[_Unit], crew: Crew
+    task: Task, roster: Roster, lines: list[_Line], run: list[_Unit], crew: Crew
 ) -> tuple[list[Timed], CrewDay, int]:
     """A crew's sorties on the clock, its day, and how many sorties the day has no room for."""
     clock = _Clock(task, roster, crew)
@@ -239,23 +272,23 @@ def _day(
     late = 0
     busy_s = 0.0
     sites: list[tuple[float, float]] = []
-    for job, flown, _ in _rerun(task, jobs, run, crew):
-        clock.drive(job.home)
-        sites.append((float(job.home[0]), float(job.home[1])))
-        for sortie in flown:
-            at = clock.take_off(sortie.duration_s, _closed_times(sortie, job))
-            if at is None:
-                late += 1
-                continue
-            timed.append(Timed(at, crew.name, sortie, crew))
-            busy_s = max(busy_s, clock.busy_s(at + timedelta(seconds=sortie.duration_s)))
+    for sortie in _rerun(task, roster, lines, run, crew):
+        site = (float(sortie.home[0]), float(sortie.home[1]))
+        if not sites or sites[-1] != site:
+            clock.drive(sortie.home)
+            sites.append(site)
+        at = clock.take_off(sortie.duration_s, _closed_times(task, sortie))
+        if at is None:
+            late += 1
+            continue
+        timed.append(Timed(at, crew.name, sortie, crew))
+        busy_s = max(busy_s, clock.busy_s(at + timedelta(seconds=sortie.duration_s)))
     flight_s = sum(item.flown.duration_s for item in timed)
     return timed, CrewDay(crew, len(timed), busy_s, flight_s, clock.drive_s, tuple(sites)), late
 
 
-def _refusals(jobs: list[_Job], late: int, roster: Roster) -> list[Refusal]:
+def _refusals(farthest_m: list[float], lost: int, late: int, roster: Roster) -> list[Refusal]:
     found = []
-    lost = sum(job.lost for job in jobs)
     if lost:
         found.append(
             Refusal(
@@ -272,9 +305,9 @@ def _refusals(jobs: list[_Job], late: int, roster: Roster) -> list[Refusal]:
                 remedy="fly them the next day, or add a crew",
             )
         )
-    beyond = [job for job in jobs if job.farthest_m > roster.line_of_sight_m]
+    beyond = [away for away in farthest_m if away > roster.line_of_sight_m]
     if beyond:
-        worst = max(job.farthest_m for job in beyond)
+        worst = max(beyond)
         found.append(
             Refusal(
                 what=f"warning: lanes of {len(beyond)} sites",
@@ -299,21 +332,24 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
     """
     crews = crews_of(roster, task.profile)
     health = float(np.mean([crew.machine.battery_health for crew in crews]))
-    jobs, weighed = _jobs(task, roster, parts, health, tell)
-    if not jobs:
+    lines: list[_Line] = []
+    farthest_m: list[float] = []
+    weighed: list[tuple[Sweep, ...]] = []
+    for part in parts:
+        weighed.append(tuple(sweeps(part.target, part.strip, task.model, task.request.objective)))
+        jobs = _jobs(task, roster, part, weighed[-1][0].direction_rad, tell)
+        if jobs:
+            lines.append(_line(part, _on_tour(jobs)))
+            farthest_m += [job.farthest_m for job in jobs]
+    units, lost = _units(task, roster, lines, health, tell)
+    if not units:
         return BrigadePlan([], (), [], weighed)
-    jobs = _on_tour(jobs)
-    units = [
-        _Unit(number, sortie, sortie.duration_s + roster.swap_s)
-        for number, job in enumerate(jobs)
-        for sortie in job.flown
-    ]
     weights = np.ones(len(crews))
     best: tuple[tuple[int, float], list[tuple[list[Timed], CrewDay, int]]] | None = None
     for number in range(_ROUNDS):
         tell(number, _ROUNDS, "crews")
-        runs = _balanced(units, jobs, roster, weights)
-        days = [_day(task, roster, jobs, run, crew) for run, crew in zip(runs, crews, strict=True)]
+        runs = _balanced(units, roster, weights)
+        days = [_day(task, roster, lines, run, crew) for run, crew in zip(runs, crews, strict=True)]
         busy: NDArray[np.float64] = np.array([day.busy_s for _, day, _ in days])
         rank = (sum(late for _, _, late in days), float(busy.max()))
         if best is None or rank < best[0]:
@@ -326,6 +362,6 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
     return BrigadePlan(
         [item for timed, _, _ in best[1] for item in timed],
         tuple(day for _, day, _ in best[1]),
-        _refusals([replace(job) for job in jobs], late, roster),
+        _refusals(farthest_m, lost, late, roster),
         weighed,
     )

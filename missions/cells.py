@@ -81,7 +81,7 @@ def choose_sites(middles: Array, sites: Array, direction_rad: float, range_m: fl
         Numbers of the sites kept.
     """
     near, seen = _nearness(middles, sites, direction_rad, range_m)
-    hopeless = ~seen.any(axis=1)
+    hopeless: NDArray[np.bool_] = np.logical_not(seen.any(axis=1))
     cost = np.where(seen | hopeless[:, None], near, _FAR)
     left = list(range(len(sites)))
     least = max(1, int(np.ceil(area_m2 / (_DISC_SHARE * np.pi * range_m**2))))

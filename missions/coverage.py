@@ -29,7 +29,7 @@ _NEGLIGIBLE_M2 = 1.0
 # Lanes end this far before what is closed, so that ways to and from them can leave its outline.
 _STAND_OFF_M = 1.0
 _PASSES = 4
-# Lanes are whole trigger distances and this much more: a vehicle counts a waypoint as reached, and stops shooting, up to
+# Lanes are whole trigger distances and this much more: a vehicle counts a waypoint as reached, and stops shooting, at
 # its radius of 2 m (WPNAV_RADIUS) and some lag before it; flights lost the last photograph of every lane at 1 m.
 _OVERRUN_M = 4.0
 

@@ -19,6 +19,7 @@ SWAP_S = 240.0
 _FIXED_ITEMS = 8
 _ITEMS_PER_LANE = 5
 _TRIES = 6
+_CLOSE = 0.01
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def fly(
 ) -> tuple[list[Flown], int]:
     """The cheapest sorties over a run of pieces, and how many pieces none of them reaches.
 
-    The splitter estimates corners and knows no hills; where a sortie's exact energy is over the battery, it is asked
-    again with a smaller one.
+    The splitter estimates corners and knows no hills: it is asked again with what its first sorties really draw, and
+    once more where one is still over the battery.
 
     Args:
         task: The request, read.
@@ -81,16 +82,19 @@ def fly(
         range_m: Line of sight from home.
     """
     limit_wh = task.model.budget_wh(task.request.battery_health if health is None else health)
-    wanted_wh = limit_wh
-    flown: list[Flown] = []
-    cuts: list[Cut] = []
-    for _ in range(_TRIES):
-        cuts = split(work, homes, part.router, task.model, _budget(task, part.strip, wanted_wh, range_m))
+    budget = _budget(task, part.strip, limit_wh, range_m)
+    dearer = np.ones(len(work))
+    best: list[tuple[Flown, Cut]] = []
+    for number in range(_TRIES):
+        cuts = split(work, homes, part.router, task.model, budget, dearer)
         flown = [_one(task, part, work, cut, homes) for cut in cuts]
-        worst = max((sortie.energy_wh for sortie in flown), default=0.0)
-        if worst <= limit_wh:
+        best = [(sortie, cut) for sortie, cut in zip(flown, cuts, strict=True) if sortie.energy_wh <= limit_wh]
+        wrong = np.array([sortie.energy_wh / cut.energy_wh for sortie, cut in zip(flown, cuts, strict=True)])
+        if len(best) == len(cuts) and (number > 0 or len(cuts) == 1 or np.abs(wrong - 1).max(initial=0.0) < _CLOSE):
             break
-        wanted_wh *= limit_wh / worst * 0.995
-    kept = [(sortie, cut) for sortie, cut in zip(flown, cuts, strict=True) if sortie.energy_wh <= limit_wh]
-    reached = sum(cut.last - cut.first + 1 for _, cut in kept)
-    return [sortie for sortie, _ in kept], len(work) - reached
+        for factor, sortie, cut in zip(wrong, flown, cuts, strict=True):
+            # First learn from every sortie, cheap or dear; then only take from those that are over the battery.
+            if number == 0 or sortie.energy_wh > limit_wh:
+                dearer[cut.first : cut.last + 1] *= factor * (1.0 if number == 0 else 1.003)
+    reached = sum(cut.last - cut.first + 1 for _, cut in best)
+    return [sortie for sortie, _ in best], len(work) - reached

@@ -243,8 +243,8 @@ def replan(
 ) -> Replan:
     """Changes a plan as little as possible for what has changed since.
 
-    A sortie that still keeps every rule and whose battery still lasts stays as it is, files and all. The others' lanes are
-    planned again from their own take-off site; lanes inside what is closed now are left out and named.
+    A sortie that still keeps every rule and whose battery still lasts stays as it is, files and all. The others' lanes
+    are planned again from their own take-off site; lanes inside what is closed now are left out and named.
 
     Args:
         plan_dir: The plan so far.

@@ -44,11 +44,12 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Cut:
-    """One sortie of a split: pieces `first`..`last` (included) flown from home number `home`."""
+    """One sortie of a split: pieces `first`..`last` (included) from home number `home`, with the energy estimated."""
 
     first: int
     last: int
     home: int
+    energy_wh: float
 
 
 def pieces_of(lanes: Lanes, entry: NDArray[np.int64], strip: Strip, longest_m: float) -> Pieces:
@@ -85,7 +86,7 @@ class Budget:
         climb_m: Height climbed after take-off.
         swap_s: Time on the ground between sorties: what a further sortie costs.
         lanes: Most lanes in one sortie: the controller's waypoint limit.
-        range_m: Farthest a piece's ends may lie from home (line of sight), inf where nothing limits it.
+        range_m: Farthest any piece may lie from home (line of sight), inf where nothing limits it.
     """
 
     energy_wh: float
@@ -98,8 +99,11 @@ class Budget:
 class _Costs:
     """Prefix sums of time and energy along the pieces, and what it takes to reach and leave them."""
 
-    def __init__(self, pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget) -> None:
+    def __init__(
+        self, pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget, dearer: Array
+    ) -> None:
         _, fly_s, fly_wh = model.straight(pieces.end - pieces.start)
+        fly_wh = fly_wh * dearer
         gap = pieces.start[1:] - pieces.end[:-1]
         _, link_s, link_wh = model.straight(gap)
         direct = np.hypot(gap[:, 0], gap[:, 1])
@@ -112,14 +116,17 @@ class _Costs:
         self.time = np.concatenate([[0.0], np.cumsum(fly_s + np.append(link_s, 0.0))])
         self.energy = np.concatenate([[0.0], np.cumsum(fly_wh + np.append(link_wh, 0.0))])
         self.link_s, self.link_wh = np.append(link_s, 0.0), np.append(link_wh, 0.0)
-        self.out_s, self.out_wh = self._legs(homes, pieces.start, router, model, budget.range_m)
-        self.back_s, self.back_wh = self._legs(homes, pieces.end, router, model, budget.range_m)
+        self.out_s, self.out_wh = self._legs(homes, pieces.start, router, model)
+        self.back_s, self.back_wh = self._legs(homes, pieces.end, router, model)
+        ends = np.stack([pieces.start, pieces.end])
+        away = np.hypot(*(ends[None] - homes[:, None, None, :]).transpose(3, 0, 1, 2)).max(axis=1)
+        self.unseen = np.concatenate([np.zeros((len(homes), 1)), np.cumsum(away > budget.range_m, axis=1)], axis=1)
         self.lanes = np.concatenate([[0], np.cumsum(np.append(pieces.lane[1:] != pieces.lane[:-1], True))])
         up, down = model.climb(budget.climb_m), model.descent(budget.climb_m)
         self.fixed_s, self.fixed_wh = up[0] + down[0], up[1] + down[1]
 
     @staticmethod
-    def _legs(homes: Array, ends: Array, router: Router, model: FlightModel, range_m: float) -> tuple[Array, Array]:
+    def _legs(homes: Array, ends: Array, router: Router, model: FlightModel) -> tuple[Array, Array]:
         """(homes, pieces) seconds and Wh between homes and piece ends; the dearer direction of wind counts."""
         way = router.distances(homes, ends)
         gap = ends[None, :, :] - homes[:, None, :]
@@ -131,8 +138,6 @@ class _Costs:
         corner_s = float(model.corner_s(np.array([-1.0]), model.profile.cruise_mps)[0])
         seconds = np.maximum(there_s, back_s) * stretch + corner_s
         energy = np.maximum(there_wh, back_wh) * stretch + model.profile.hover_w * corner_s / 3600.0
-        beyond = direct > range_m
-        seconds[beyond], energy[beyond] = np.inf, np.inf
         return seconds.reshape(way.shape), energy.reshape(way.shape)
 
 
@@ -140,7 +145,9 @@ def _length(way: Array | None) -> float:
     return _NO_WAY_M if way is None else float(np.hypot(*np.diff(way, axis=0).T).sum())
 
 
-def split(pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget) -> list[Cut]:
+def split(
+    pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget, dearer: Array | None = None
+) -> list[Cut]:
     """The cheapest cuts of a tour into sorties; pieces that no sortie can fly are left out.
 
     Args:
@@ -149,13 +156,15 @@ def split(pieces: Pieces, homes: Array, router: Router, model: FlightModel, budg
         router: Ways around what is closed.
         model: Time and energy.
         budget: What one sortie may use.
+        dearer: (n,) factors by which pieces draw more than estimated; None: 1.
 
     Returns:
         Sorties in order; a piece in none of them cannot be reached within the budget.
     """
-    costs = _Costs(pieces, homes, router, model, budget)
+    factors = np.ones(len(pieces)) if dearer is None else dearer
+    costs = _Costs(pieces, homes, router, model, budget, factors)
     alone = costs.out_wh + costs.back_wh + np.diff(costs.energy) - costs.link_wh + costs.fixed_wh
-    can = np.flatnonzero((alone <= budget.energy_wh).any(axis=0))
+    can = np.flatnonzero(((alone <= budget.energy_wh) & (np.diff(costs.unseen, axis=1) == 0)).any(axis=0))
     runs = np.split(can, np.flatnonzero(np.diff(can) > 1) + 1) if len(can) else []
     cuts: list[Cut] = []
     for run in runs:
@@ -167,7 +176,7 @@ def _split_run(low: int, high: int, costs: _Costs, budget: Budget) -> list[Cut]:
     count = high - low + 1
     best = np.full(count + 1, np.inf)
     best[0] = 0.0
-    choice: list[tuple[int, int]] = [(0, 0)] * (count + 1)
+    choice: list[tuple[int, int, float]] = [(0, 0, 0.0)] * (count + 1)
     for stop in range(1, count + 1):
         last = low + stop - 1
         reach = np.searchsorted(costs.energy, costs.energy[last + 1] - costs.link_wh[last] - budget.energy_wh)
@@ -178,18 +187,19 @@ def _split_run(low: int, high: int, costs: _Costs, budget: Budget) -> list[Cut]:
         run_wh = costs.energy[last + 1] - costs.energy[first] - costs.link_wh[last]
         total_s = costs.out_s[:, first] + costs.back_s[:, [last]] + run_s + costs.fixed_s
         total_wh = costs.out_wh[:, first] + costs.back_wh[:, [last]] + run_wh + costs.fixed_wh
-        total_s = np.where(total_wh <= budget.energy_wh, total_s, np.inf) + best[starts] + budget.swap_s
+        fits = (total_wh <= budget.energy_wh) & (costs.unseen[:, [last + 1]] == costs.unseen[:, first])
+        total_s = np.where(fits, total_s, np.inf) + best[starts] + budget.swap_s
         home, at = divmod(int(np.argmin(total_s)), total_s.shape[1])
         if np.isfinite(total_s[home, at]):
             best[stop] = total_s[home, at]
-            choice[stop] = (int(starts[at]), int(home))
+            choice[stop] = (int(starts[at]), int(home), float(total_wh[home, at]))
     cuts, stop = [], count
     while stop > 0:
         if not np.isfinite(best[stop]):
             stop -= 1
             continue
-        start, home = choice[stop]
-        cuts.append(Cut(low + start, low + stop - 1, home))
+        start, home, energy_wh = choice[stop]
+        cuts.append(Cut(low + start, low + stop - 1, home, energy_wh))
         stop = start
     return cuts[::-1]
 

@@ -1,0 +1,77 @@
+"""Reasons: why this direction, this split, this order, with the bound beside the result. Lines for people."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from missions.part import parts_of
+from missions.result import PlanResult
+
+
+def bound_m(result: PlanResult) -> float:
+    """Area over lane distance, summed over parts of the area: what lanes without turns would measure."""
+    return sum(part.target.area / part.strip.lane_m for part in parts_of(result.task)[0])
+
+
+def _direction_lines(result: PlanResult) -> list[str]:
+    lines = []
+    objective = result.task.request.objective
+    for number, weighed in enumerate(result.sweeps, start=1):
+        best = weighed[0]
+        lines.append(
+            f"part {number}: lanes at {(90 - math.degrees(best.direction_rad)) % 180:.0f} degrees from north, "
+            f"best of {len(weighed)} directions by {objective}: {best.length_m / 1000:.1f} km in {best.turns} lanes, "
+            f"{best.time_s / 60:.0f} min, {best.energy_wh:.0f} Wh before links and home legs"
+        )
+        for other in weighed[1:3]:
+            lines.append(
+                f"  instead of {(90 - math.degrees(other.direction_rad)) % 180:.0f} degrees: {other.turns} lanes, "
+                f"{other.time_s / best.time_s * 100 - 100:+.1f} % time, "
+                f"{other.energy_wh / best.energy_wh * 100 - 100:+.1f} % energy"
+            )
+    return lines
+
+
+def _split_lines(result: PlanResult) -> list[str]:
+    task = result.task
+    budget_wh = task.model.budget_wh(task.request.battery_health)
+    used = np.array([sortie.energy_wh for sortie in result.sorties])
+    wind = f"{task.model.wind_mps:g} m/s from {task.model.wind_from_deg:g} degrees"
+    return [
+        f"split: {len(used)} sorties, because a battery of {task.profile.battery_wh:g} Wh less "
+        f"{task.profile.reserve:.0%} reserve gives {budget_wh:.1f} Wh in wind of {wind}; "
+        f"the fullest uses {used.max():.1f}, the mean {used.mean():.1f}",
+        f"at least {math.ceil(used.sum() / budget_wh)} sorties would be needed for this energy",
+    ]
+
+
+def _path_lines(result: PlanResult) -> list[str]:
+    path_m = sum(sortie.route.path_m for sortie in result.sorties)
+    lanes_m = sum(float(sortie.route.legs_m[sortie.route.shooting[:-1]].sum()) for sortie in result.sorties)
+    flown_m = sum(float(sortie.route.legs_m.sum()) for sortie in result.sorties)
+    bound = bound_m(result)
+    return [
+        f"path: {path_m / 1000:.2f} km from first to last photographs, bound (area / lane) {bound / 1000:.2f} km, "
+        f"ratio {path_m / bound:.3f}",
+        f"order: {lanes_m / 1000:.2f} km of lanes, {(path_m - lanes_m) / 1000:.2f} km of links between them, "
+        f"{(flown_m - path_m) / 1000:.2f} km from and to take-off sites",
+    ]
+
+
+def explain(result: PlanResult) -> list[str]:
+    """Lines that say why a plan is as it is."""
+    lines = [*_direction_lines(result), *_split_lines(result), *_path_lines(result)]
+    crews: dict[str, float] = {}
+    for sortie in result.sorties:
+        crews[sortie.crew] = crews.get(sortie.crew, 0.0) + sortie.duration_s
+    busy = np.array(list(crews.values()))
+    lines.append(
+        f"crews: {len(busy)}, {busy.min() / 60:.0f} to {busy.max() / 60:.0f} min in the air, "
+        f"longest {busy.max() / busy.mean():.2f} of the mean"
+    )
+    lines.append(
+        f"coverage: {result.coverage.seen_once:.2%} in a strip or more, {result.coverage.seen_twice:.2%} in two or more"
+    )
+    return lines + [f"left out: {item.what}: {item.why}; {item.remedy}" for item in result.refused]
