@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from simulators.raster import Floats
 
+# Height of the plain beyond the ground's edge above the datum plane, which lies 0.3 m below the lowest ground.
+EDGE_PLAIN_M = 0.5
+
 
 @dataclass(frozen=True)
 class Fan:
@@ -88,7 +91,10 @@ def look(heights: Floats, datum_m: float, foot_col: float, foot_row: float, came
     cols += np.float32(foot_col - 0.5)
     rows = np.multiply.outer(radii, -np.sin(angles).astype(np.float32))
     rows += np.float32(foot_row - 0.5)
-    below = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # Beyond the ground's edge lies a plain: a stretched edge would stand there as a wall.
+    below = cv2.remap(
+        heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=datum_m + EDGE_PLAIN_M
+    )
     np.subtract(np.float32(camera_m + datum_m), below, out=below)
     np.maximum(below, 0.5, out=below)
     apparent = np.divide((radii * np.float32(camera_m))[:, None], below, out=below)

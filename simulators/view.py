@@ -12,7 +12,7 @@ from missions.camera import Camera
 from simulators.ground import Ground
 from simulators.lens import STRIDE_PX, enlarged
 from simulators.raster import Bytes, Floats
-from simulators.sight import Sight, fan_of, look
+from simulators.sight import EDGE_PLAIN_M, Sight, fan_of, look
 
 # Ground this far beyond the frame's own footprint can lean into it.
 LEAN_MARGIN_M = 12.0
@@ -88,7 +88,8 @@ class View:
         cols, rows = self._places(share, u, v)
         # The fan is coarser than the photograph: on the surface that it found, the height says where the ray ends.
         heights = self.ground.dsm[self.part]
-        below = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        plain = self.datum_m + EDGE_PLAIN_M
+        below = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=plain)
         finer: Floats = np.subtract(np.float32(self.camera_m + self.datum_m), below, out=below)
         finer *= np.float32(1 / self.camera_m)
         slack += np.float32(SAME_SURFACE_M / self.camera_m)
