@@ -198,6 +198,8 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     # Elimination of the points.
     six = np.arange(6)
     u[:, six, six] *= 1.0 + damping
+    # A frame of which nothing is known any more must not make the whole system singular.
+    u[:, six, six] += 1e-12 * float(np.trace(u, axis1=1, axis2=2).mean()) + 1e-15
     order = np.argsort(ties.frame, kind="stable")
     y = np.empty((len(r), 6, 3))
     for part in _parts(len(r)):

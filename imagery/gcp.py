@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 # A mark is clicked to about this many pixels, and surveyed (or read from a map) to this, unless residuals say more.
 CLICK_SIGMA_PX = 2.0
 SURVEY_SIGMA_M = 0.05
+LOOSE_RAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,18 @@ def to_earth(solution: Solution, marks: Sequence[Mark], index: Index) -> Solutio
         scale * state.X @ turn.T + shift,
         state.bias,
     )
-    # What held the block in its own system (nothing at all, and a level look) no longer means anything.
-    know = replace(solution.know, R=moved.R, R_sigma=np.full_like(solution.know.R_sigma, np.inf), gps=moved.C)
-    setting = replace(solution.setting, frame=LocalFrame(frame.crs), origin=origin)
+    # What held the block in its own system no longer means anything; a breath of it keeps frames that hang on few
+    # ties from floating off while the marks pull.
     level = float(np.median(moved.X[:, 2])) if len(moved.X) else float(target[:, 2].mean())
+    loose = max(1.0, float(np.median(moved.C[:, 2])) - level)
+    know = replace(
+        solution.know,
+        R=moved.R,
+        R_sigma=np.full_like(solution.know.R_sigma, LOOSE_RAD),
+        gps=moved.C,
+        gps_sigma=np.full_like(solution.know.gps_sigma, loose),
+    )
+    setting = replace(solution.setting, frame=LocalFrame(frame.crs), origin=origin)
     return replace(solution, setting=setting, state=moved, know=know, ground_z=level)
 
 
