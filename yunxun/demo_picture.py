@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rasterio.enums import Resampling
 from rasterio.warp import transform_geom
+from shapely.geometry import shape
 
 from inference.sites import SiteCollection
 from yunxun.truth import Comparison
@@ -64,25 +65,22 @@ def _outlines(axes: Axes, mosaic: Path, found: SiteCollection, comparison: Compa
         ring = transform_geom("EPSG:4326", crs, thing.geometry)["coordinates"][0]
         axes.plot(*np.array(ring).T[:2], color="white", linewidth=1.2)
     for feature in found.features:
-        geometry = transform_geom("EPSG:4326", crs, feature.geometry)
-        if geometry["type"] != "Polygon":
-            continue
-        ring = np.array(geometry["coordinates"][0])[:, :2]
-        low, high = ring.min(0) - 2.0, ring.max(0) + 2.0
+        west, south, east, north = shape(transform_geom("EPSG:4326", crs, feature.geometry)).buffer(2.0).bounds
         colour = "#34c759" if feature.properties.permitted else COLOURS[feature.properties.family]
-        box = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]], [low[0], low[1]]])
-        axes.plot(*box.T, color=colour, linewidth=1.8)
-        axes.annotate(str(feature.properties.n), (high[0], high[1]), color=colour, fontsize=11, weight="bold")
+        axes.plot([west, east, east, west, west], [south, south, north, north, south], color=colour, linewidth=1.8)
+        axes.annotate(str(feature.properties.n), (east, north), color=colour, fontsize=11, weight="bold")
 
 
 def _chip(axes: Axes, mosaic: Path, geometry: dict[str, object]) -> None:
     with rasterio.open(mosaic) as source:
-        local = transform_geom("EPSG:4326", source.crs, geometry)
-        ring = np.array(local["coordinates"][0])[:, :2]
-        x, y = (ring.min(0) + ring.max(0)) / 2
-        half = max(CHIP_M, 1.6 * float(np.ptp(ring, axis=0).max())) / 2
+        local = shape(transform_geom("EPSG:4326", source.crs, geometry))
+        west, south, east, north = local.bounds
+        x, y = (west + east) / 2, (south + north) / 2
+        half = max(CHIP_M, 1.6 * (east - west), 1.6 * (north - south)) / 2
         window = rasterio.windows.from_bounds(x - half, y - half, x + half, y + half, source.transform)
         image = source.read((1, 2, 3), window=window, boundless=True, out_shape=(3, 160, 160))
     axes.imshow(np.moveaxis(image, 0, -1), extent=(x - half, x + half, y - half, y + half))
-    axes.plot(*ring.T, color="white", linewidth=0.8)
+    for part in getattr(local, "geoms", [local]):
+        if part.geom_type == "Polygon":
+            axes.plot(*np.array(part.exterior.coords).T[:2], color="white", linewidth=0.8)
     axes.set_axis_off()
