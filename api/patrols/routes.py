@@ -59,7 +59,7 @@ class PatrolOut(BaseModel):
     models: dict[str, Any]
     has_mosaic: bool
     has_before: bool
-    bounds: tuple[float, float, float, float] | None = None
+    bounds: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     report: dict[str, Any] | None = None
     created_at: str | None
 
@@ -93,7 +93,7 @@ def patrol_out(patrol: Patrol, *, full: bool = False) -> PatrolOut:
         models=patrol.models,
         has_mosaic=mosaic is not None,
         has_before=service.path_of(patrol, "baseline") is not None,
-        bounds=bounds(mosaic) if full and mosaic else None,
+        bounds=list(bounds(mosaic)) if full and mosaic else None,
         report=_report(service.path_of(patrol, "report")) if full else None,
         created_at=iso(patrol.created_at),
     )
