@@ -151,9 +151,16 @@ def _request(now: Path, then: Path, permits: Path | None) -> DetectRequest:
     )
 
 
+def busy(seed: int) -> Changes:
+    """A day with every kind of change, few enough that a small town has room for them."""
+    return Changes.by_seed(
+        seed, buildings=5, permitted=2, extensions=2, foundations=1, garbage=8, spoil=2, litter=1, smallest_m2=6.0
+    )
+
+
 def town_from_frames(seed: int, folder: Path, size_m: float) -> TownFiles:
     """Two days photographed, stitched one onto the other: the whole pipeline."""
-    write_patrol(folder, seed, size_m=(size_m, size_m), processes=1)
+    write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), processes=1)
     then, now = folder / "day0", folder / "day1"
     _stitched(then, None)
     _stitched(now, then / "mosaic.tif")

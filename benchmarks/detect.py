@@ -22,7 +22,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from _towns import case_of, real_pair, town_from_frames, write_town
+from _towns import busy, case_of, real_pair, town_from_frames, write_town
 
 from inference.detect import Budget, DetectRequest, detect_patrol
 from inference.merge import merge_boxes
@@ -30,7 +30,6 @@ from inference.registry import serving_model
 from inference.training.evaluate import LEAST_M2, judge_held_out
 from inference.training.scoring import Case, average_precision, score
 from inference.waste import probabilities
-from simulators.changes import Changes
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -65,7 +64,7 @@ def row_towns(args: argparse.Namespace, work: Path) -> None:
         if args.from_frames:
             town = town_from_frames(seed, folder, args.size_m)
         else:
-            town = write_town(seed, folder, args.size_m, Changes.many(seed))
+            town = write_town(seed, folder, args.size_m, busy(seed))
         started = time.process_time()
         sites = detect_patrol(replace(town.request, budget=everything))
         cpu += time.process_time() - started
@@ -160,7 +159,7 @@ def row_merge(args: argparse.Namespace, work: Path) -> None:
 
 def row_speed(args: argparse.Namespace, work: Path) -> None:
     """Both families from a 3 cm mosaic of a hectare and a half, and the memory it takes."""
-    town = write_town(FIRST_SEED, work / "speed", 120.0, Changes.many(FIRST_SEED), gsd_m=0.03)
+    town = write_town(FIRST_SEED, work / "speed", 120.0, busy(FIRST_SEED), gsd_m=0.03)
     detect_patrol(replace(town.request))
     started = time.process_time()
     detect_patrol(town.request)

@@ -1,4 +1,4 @@
-"""The planner against its bars: coverage by the verifier, path against the bound, flight time against a baseline, a city.
+"""The planner against its bars: coverage, path against the bound, flight time against a baseline, a city.
 
 usage: python benchmarks/planner.py [shapes] [baseline] [geometry] [city] [replan] [peers]     (default: all)
 Prints a table; exits 1 where a bar is missed.
@@ -21,10 +21,13 @@ from missions.coverage import Strip, cover, turned
 from missions.direction import sweeps
 from missions.energy import FlightModel
 from missions.frame import LocalFrame
+from missions.part import parts_of
 from missions.planner import PlanRequest, PlanResult, export_plan, plan_patrol
+from missions.replan import replan
 from missions.request import read_task
 from missions.route import build_route
 from missions.routing import Router
+from missions.sites import read_sites
 from missions.sorties import Pieces, longest_piece_m
 from missions.vector import polygons_of
 from missions.verify import Verdict, verify_plan
@@ -103,8 +106,10 @@ def bench_shapes(folder: Path) -> None:
 
 
 def baseline_s(request: PlanRequest, home: np.ndarray) -> float:
-    """Flight time of the plain way: lanes along the longest edge of the minimum rotated rectangle, from one side to the other,
-    detours by visibility, home whenever the next piece would pass 75 % of the battery with the way home.
+    """Flight time of the plain way.
+
+    Lanes along the longest edge of the minimum rotated rectangle, from one side to the other, detours by visibility,
+    home whenever the next piece would pass 75 % of the battery with the way home.
     """
     task = read_task(request)
     closed = task.airspace.closed(task.strip.height_agl_m)
@@ -210,6 +215,75 @@ def bench_geometry(folder: Path) -> None:
             digits=3,
             note="direction and lanes",
         )
+
+
+def city_request(**more: object) -> PlanRequest:
+    return PlanRequest(
+        CITY / "boundary.geojson",
+        zones=CITY / "zones.geojson",
+        dem=CITY / "dem.tif",
+        sites=read_sites(CITY / "sites.geojson"),
+        roster=CITY / "roster.json",
+        aircraft="mavic3e",
+        gsd_m=0.03,
+        **more,
+    )
+
+
+def bench_city(folder: Path) -> None:
+    if not CITY.is_dir():
+        print(f"city: skipped, no {CITY}")
+        return
+    wall, cpu = time.time(), time.process_time()
+    result = plan_patrol(city_request())
+    plan = export_plan(result, folder / "city")
+    verdict = verify_plan(folder / "city", CITY / "boundary.geojson", CITY / "zones.geojson", dem=CITY / "dem.tif")
+    cpu, wall = time.process_time() - cpu, time.time() - wall
+    row(
+        "city: plan, split, assign, check, export, CPU s",
+        cpu,
+        60,
+        digits=1,
+        note=f"wall {wall:.0f} s on a shared machine",
+    )
+    row("city: peak memory, MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 2048, digits=0)
+    busy = np.array([day.busy_s for day in result.days])
+    row("city: latest finish over the mean crew's", float(busy.max() / busy.mean()), 1.10)
+    flight_s = sum(sortie.duration_s for sortie in plan.sorties)
+    speed = result.task.profile.cruise_mps
+    share = verdict.seen_once
+    ideal_s = sum(part.target.area / (part.strip.lane_m * speed) for part in parts_of(result.task)[0])
+    note = f"{len(plan.sorties)} sorties, {flight_s / 3600:.1f} h, {share:.2%} of the city in one day"
+    row("city: flight time / (seen area / (lane x speed))", flight_s / (ideal_s * share), 1.12, note=note)
+    row(
+        "city: metres closed or too high",
+        verdict.closed_m + verdict.too_high_m,
+        0,
+        digits=1,
+        note=str(verdict.faults[:1]),
+    )
+    print(f"  left out: {[f'{item.what}: {item.why}' for item in result.refused]}")
+
+
+def bench_replan(folder: Path) -> None:
+    """One district-sized area (10 km2, three zones, 6 crews) with one urgent point."""
+    place, zoned, _ = shape_cases()["ragged 10 km2, three zones"]
+    area, zones = write(folder / "a.geojson", [(place, {})]), write(folder / "z.geojson", zoned)
+    request = PlanRequest(area, zones=zones, gsd_m=0.03, aircraft="mavic3e", crews=6)
+    export_plan(plan_patrol(request), folder / "old")
+    point = tuple(float(value) for value in FRAME.to_lonlat([(200, -900)])[0])
+    cpu = time.process_time()
+    done = replan(folder / "old", request, folder / "new", urgent=[point])
+    row("re-plan of one district with one urgent point, CPU s", time.process_time() - cpu, 2.0, digits=2)
+    row("  sorties changed", len(done.dropped), 0, digits=0, note=f"{len(done.kept)} kept, {len(done.added)} added")
+
+
+def bench_peers(folder: Path) -> None:
+    """Planners that pip can install, on the same polygons; none is a dependency of ours."""
+    try:
+        import opencoverage  # noqa: F401
+    except ImportError:
+        print("peers: opencoverage, drone-flightplan and fields2cover are not installed here: see docs/planner.md")
 
 
 def main() -> None:

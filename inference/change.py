@@ -182,7 +182,7 @@ def find_changes(
             extra = {name: _core(values, tile) for name, values in maps.items()}
             new += find(_core(p_new, tile), at, LOW, HIGH, extra, why)
             gone += find(_core(p_gone, tile), at, LOW, HIGH, extra, why)
-    cell_m = gsd_m * _OUT
+    cell_m = grid.gsd_m * _OUT
     result.new = [p for p in join(new, cell_m, REACH_M) if p.area_m2 >= MIN_AREA_M2]
     result.gone = [p for p in join(gone, cell_m, REACH_M) if p.area_m2 >= MIN_AREA_M2]
     result.poor = poor / max(1, len(todo))

@@ -19,7 +19,7 @@ from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from inference.windows import Grid, Tile, View, grid_of, on_grid, open_raster, read_height
+from inference.windows import Grid, Tile, View, grid_of, metric_crs, on_grid, open_raster, read_height
 
 # A surface from frames is no finer than this, whatever the raster's spacing.
 GSD_M = 0.25
@@ -34,7 +34,8 @@ class HeightChange:
     Attributes:
         median_m: Median inside.
         upper_m: 80th percentile: a thin thing in a smooth surface shows here.
-        noise_m: Spread of the difference in the ring (1.48 MAD): what no change looks like here.
+        noise_m: What no change looks like here: spread of the difference in the ring (1.48 MAD), or what the two
+            surfaces say of their own errors inside, whichever is worse.
         area_m2: Area inside that rose or fell beyond the noise.
     """
 
@@ -71,7 +72,8 @@ class Surfaces:
         if self._before is None:
             return None
         tile = self._tile(polygon, RING_M[1])
-        difference = read_height(self._after, tile) - read_height(self._before, tile)
+        (now, sigma_now), (then, sigma_then) = read_surface(self._after, tile), read_surface(self._before, tile)
+        difference = now - then
         transform = self._grid.at(tile.col, tile.row)
         inside = _mask(polygon, difference.shape, transform)
         ring = _mask(polygon.buffer(RING_M[1]), difference.shape, transform)
@@ -85,6 +87,8 @@ class Surfaces:
             return None
         datum = float(np.median(difference[ring]))
         noise = 1.48 * float(np.median(np.abs(difference[ring] - datum)))
+        own = np.hypot(sigma_now[inside], sigma_then[inside])
+        noise = max(noise, float(np.median(own[np.isfinite(own)])) if np.isfinite(own).any() else 0.0)
         values = difference[inside] - datum
         beyond = np.abs(values) > max(0.5, 2 * noise)
         return HeightChange(
@@ -110,6 +114,19 @@ class Surfaces:
         return float(np.percentile(known, 25)) if known.size else None
 
 
+def read_surface(view: View, tile: Tile) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Heights and their expected errors over a window; errors are 0 where the raster does not say (one band)."""
+    if view.bands < 2:
+        heights = read_height(view, tile)
+        return heights, np.zeros_like(heights)
+    values, valid = view.read(tile, (1, 2))
+    unknown = np.float32(np.nan)
+    return (
+        np.where(valid, values[0].astype(np.float32), unknown),
+        np.where(valid, values[1].astype(np.float32), unknown),
+    )
+
+
 def _mask(polygon: BaseGeometry, shape: tuple[int, ...], transform: object) -> NDArray[np.bool_]:
     if polygon.is_empty:
         return np.zeros(shape, bool)
@@ -126,8 +143,9 @@ def open_surfaces(after: Path, before: Path | None, crs: str) -> Iterator[Surfac
     """
     with ExitStack() as stack:
         now = stack.enter_context(open_raster(after))
-        native = grid_of(now, GSD_M)
-        gsd_m = GSD_M
+        # A surface from frames is coarser than GSD_M as a rule: then its own cells are the grid.
+        gsd_m = max(GSD_M, abs(now.transform.a)) if metric_crs(now) == crs else GSD_M
+        native = grid_of(now, gsd_m)
         grid = native if native.crs == crs else _grid_in(now, crs, gsd_m)
         now_vrt = stack.enter_context(on_grid(now, grid, Resampling.bilinear))
         then_vrt = None

@@ -85,6 +85,7 @@ def features(evidence: Evidence) -> dict[str, float]:
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)
+    steady = 1.5 * max(0.15, evidence.height_noise_m)
     return {
         "mean": logit(evidence.mean),
         "peak": logit(evidence.peak),
@@ -93,7 +94,7 @@ def features(evidence: Evidence) -> dict[str, float]:
         "looked": 1.0 if evidence.looks else 0.0,
         "height": 0.0 if rise is None else float(np.clip((rise - 0.7) / (2 * noise), 0.0, 3.0)),
         "flat": 1.0 if rise is not None and rise < 0.5 else 0.0,
-        "rise": 0.0 if rise is None else float(np.clip((rise - 0.1) / 0.2, -1.0, 1.0)),
+        "rise": 0.0 if rise is None else float(np.clip((rise - 0.1) / steady, -1, 1)),
         "before": 0.0 if evidence.before is None else logit(evidence.before),
         "compared": 0.0 if evidence.before is None else 1.0,
     }

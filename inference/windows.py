@@ -29,10 +29,13 @@ from inference.errors import InferenceError
 Rgb = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
-# GDAL's block cache grows to 5 % of the machine by default; the memory promise (1 GB) is kept with a fixed one.
-GDAL_CACHE_MB = 128
+# GDAL's block cache grows to 5 % of the machine by default; a fixed one keeps the memory promise (1 GB). In bytes, as
+# rasterio takes integers: with a cache of 128 bytes every read decodes its blocks anew, a hundred times slower.
+GDAL_CACHE_BYTES = 128 << 20
 # A place seen at this spacing tells which windows hold any photograph at all.
 _OUTLINE_GSD_M = 2.0
+# A network does not mind a spacing this far from its own (it was trained from -25 % to +35 %).
+_FIT = 0.04
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def open_raster(path: Path) -> Iterator[DatasetReader]:
     """
     if not path.is_file():
         raise InferenceError(f"no raster at {path}: expected a georeferenced GeoTIFF; stitch the patrol first")
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         try:
             dataset = rasterio.open(path)
         except RasterioError as error:
@@ -105,8 +108,17 @@ def metric_crs(dataset: DatasetReader) -> str:
 
 
 def grid_of(dataset: DatasetReader, gsd_m: float) -> Grid:
-    """A grid over a raster's extent, its corner on whole multiples of the spacing (so that numbers are stable)."""
+    """A grid over a raster's extent, its corner on whole multiples of the spacing (so that numbers are stable).
+
+    Where the raster's own pixels fit (the spacing is a whole multiple of theirs to 4 %), the grid is theirs: reading
+    is then copying out of an overview, some ten times cheaper than resampling.
+    """
     crs = metric_crs(dataset)
+    at = dataset.transform
+    steps = round(gsd_m / at.a) if at.a > 0 else 0
+    if _same_axes(dataset, crs) and steps >= 1 and abs(gsd_m / (at.a * steps) - 1) < _FIT:
+        own = at.a * steps
+        return Grid(crs, own, at.c, at.f, math.ceil(dataset.width / steps), math.ceil(dataset.height / steps))
     west, south, east, north = transform_bounds(dataset.crs, crs, *dataset.bounds)
     left, top = math.floor(west / gsd_m) * gsd_m, math.ceil(north / gsd_m) * gsd_m
     return Grid(crs, gsd_m, left, top, math.ceil((east - left) / gsd_m), math.ceil((top - south) / gsd_m))
@@ -121,6 +133,9 @@ class View:
         self._resampling = resampling
         self._vrt = vrt
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
+        self.bands = dataset.count
+        self._floats = dataset.dtypes[0].startswith("float")
+        self._nodata = np.nan if dataset.nodata is None else dataset.nodata
         self.colours = (1, 2, 3) if dataset.count >= 3 else (1, 1, 1)
         self._masked = flags != {MaskFlags.all_valid}
 
@@ -158,8 +173,10 @@ class View:
         values[(slice(None), *place)] = source.read(bands, out_shape=(len(bands), *shape), **how)
         if self._vrt is not None:
             valid[place] = self._vrt.read(self._vrt.count, out_shape=shape, window=window) > 0
+        elif self._floats:
+            valid[place] = np.isfinite(values[(0, *place)]) & (values[(0, *place)] != self._nodata)
         elif self._masked:
-            valid[place] = self._dataset.dataset_mask(out_shape=shape, window=window) > 0
+            valid[place] = self._dataset.read_masks(1, out_shape=shape, window=window) > 0
         else:
             valid[place] = True
         return values, valid
@@ -173,12 +190,17 @@ class View:
         return valid[: self.grid.height_px, : self.grid.width_px]
 
 
+def _same_axes(dataset: DatasetReader, crs: str) -> bool:
+    """Whether a raster is north-up in this CRS, with square pixels."""
+    at = dataset.transform
+    square = at.b == 0 and at.d == 0 and at.a > 0 and math.isclose(at.a, -at.e, rel_tol=1e-6)
+    return square and CRS.from_user_input(dataset.crs) == CRS.from_user_input(crs)
+
+
 @contextmanager
 def on_grid(dataset: DatasetReader, grid: Grid, resampling: Resampling = Resampling.bilinear) -> Iterator[View]:
     """The raster as seen through a grid; warped only where its own axes are others."""
-    at = dataset.transform
-    same = CRS.from_user_input(dataset.crs) == CRS.from_user_input(grid.crs)
-    if same and at.b == 0 and at.d == 0 and at.a > 0 and math.isclose(at.a, -at.e, rel_tol=1e-6):
+    if _same_axes(dataset, grid.crs):
         yield View(dataset, grid, resampling, None)
         return
     size = {"transform": grid.transform, "width": grid.width_px, "height": grid.height_px}

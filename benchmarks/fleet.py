@@ -1,0 +1,327 @@
+"""A brigade on one machine: decoding, ingest, uploads over bad links, and 46 vehicles flying at real time.
+
+    python benchmarks/fleet.py                 # decode, ingest, upload: about a minute of CPU
+    python benchmarks/fleet.py --live 90       # and 46 simulated vehicles over TCP for 90 s of wall time
+
+CPU shares are process time over stream time, so that a busy machine does not falsify them. Uploads run on a virtual
+clock: their seconds are the protocol's, and the CPU they took is told beside. Exit 3 where a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import math
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from pymavlink import mavutil
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+
+from flight import clock
+from flight.address import Address
+from flight.items import WireItem, first_difference
+from flight.link import Link
+from flight.operation import Operation, swap_simulated
+from flight.record import Recorder
+from flight.station import Channel as OurChannel
+from flight.station import Station
+from flight.transfer import download, upload_verified
+from flight.wire import Decoder
+from simulators.fleet import SimulatedFleet, homes_around
+from tests.flight.peer import Channel, Peer, connected
+from tests.flight.plans import HOME, write_flight_plan
+from tests.flight.virtual import VirtualLoop
+
+VEHICLES, RATE_HZ, ITEMS = 46, 100, 200
+RESULTS: dict[str, Any] = {}
+MISSED: list[str] = []
+
+
+def told(name: str, value: float, bar: float, good: bool) -> None:
+    RESULTS[name] = round(value, 4)
+    print(f"{'ok  ' if good else 'MISS'} {name:<58} {value:10.3f}   bar {bar:g}", flush=True)
+    if not good:
+        MISSED.append(name)
+
+
+def telemetry(system: int, seconds: float, packer: Any, rng: random.Random) -> bytes:
+    """One vehicle's messages of `seconds`: the mix of ArduCopter's streams, about 100 a second."""
+    out = bytearray()
+
+    def say(message: Any) -> None:
+        out.extend(message.pack(packer))
+        packer.seq = (packer.seq + 1) % 256
+
+    for n in range(int(seconds * RATE_HZ)):
+        ms = 1000 + n * 10
+        kind = n % 10
+        if kind in (0, 2, 4, 6):
+            say(mavlink.MAVLink_attitude_message(ms, rng.uniform(-0.3, 0.3), 0.05, 1.7, 0.0, 0.1, 0.0))
+        elif kind in (1, 5):
+            say(
+                mavlink.MAVLink_global_position_int_message(
+                    ms, 350500000 + n, 1183500000 + n, 99000, 40000, 500, -300, 12, 9000
+                )
+            )
+        elif kind == 3:
+            say(mavlink.MAVLink_vfr_hud_message(9.0, 8.5, 90, 45, 40.0, 0.1))
+        elif kind == 7:
+            say(
+                mavlink.MAVLink_gps_raw_int_message(
+                    ms * 1000, 3, 350500000, 1183500000, 99000, 80, 90, 850, 9000, 14, 0, 900, 1500
+                )
+            )
+        elif kind == 8:
+            say(mavlink.MAVLink_sys_status_message(1, 1, 1, 300, 22000, 1500, 80, 0, 0, 0, 0, 0, 0))
+        else:
+            say(mavlink.MAVLink_rc_channels_message(ms, 8, 1500, 1500, 1300, 1500, *([1500] * 14), 200))
+    say(mavlink.MAVLink_heartbeat_message(2, 3, 81, 3, 4, 3))
+    return bytes(out)
+
+
+class Buffer(mavutil.mavfile):
+    """A mavutil connection that reads from memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+        super().__init__(None, "memory", source_system=255)
+        self.robust_parsing = True
+
+    def recv(self, n: int | None = None) -> bytes:
+        """As a socket would give it."""
+        return self._data.read(n or 4096)
+
+    def select(self, timeout: float | None) -> bool:
+        """Always ready."""
+        return True
+
+
+def best_of(times: int, work: Callable[[], int]) -> float:
+    """Messages a CPU-second, the best of some runs."""
+    best = 0.0
+    for _ in range(times):
+        begun = time.process_time()
+        count = work()
+        best = max(best, count / (time.process_time() - begun))
+    return best
+
+
+def decode() -> None:
+    """Ours against `recv_match`, on the same bytes, with the values compared."""
+    rng = random.Random(1)
+    stream = b"".join(telemetry(s, 4.0, mavlink.MAVLink(None, srcSystem=s, srcComponent=1), rng) for s in range(1, 47))
+
+    def ours() -> int:
+        decoder, count = Decoder(), 0
+        for at in range(0, len(stream), 4096):
+            count += len(decoder.feed(stream[at : at + 4096]))
+        return count
+
+    def theirs() -> int:
+        connection, count = Buffer(stream), 0
+        while connection.recv_match() is not None:
+            count += 1
+        return count
+
+    mine, other = best_of(3, ours), best_of(2, theirs)
+    RESULTS["decode_msgs_per_cpu_s"], RESULTS["recv_match_msgs_per_cpu_s"] = round(mine), round(other)
+    told("decode, times mavutil.recv_match", mine / other, 3.0, mine / other >= 3)
+    compare(stream)
+
+
+def compare(stream: bytes) -> None:
+    connection, different, seen = Buffer(stream), 0, 0
+    for packet in Decoder().feed(stream):
+        message = connection.recv_match()
+        for name in message.fieldnames:
+            a, b = getattr(packet.fields, name), getattr(message, name)
+            different += (list(a) if isinstance(b, list) else a) != b
+        seen += 1
+    told("fields that differ from pymavlink's", different, 0, different == 0 and seen > 10_000)
+
+
+class Silent(Link):
+    """A link that carries only what the benchmark puts in."""
+
+    async def _open(self) -> None:
+        return
+
+    def _write(self, data: bytes, peer: Any) -> None:
+        return
+
+    def _shut(self) -> None:
+        return
+
+
+def ingest(seconds: float = 10.0) -> None:
+    """Decode, state, record and fan-out of 4,600 messages a second, as they come: a chunk a vehicle every 50 ms."""
+
+    async def run() -> tuple[int, float]:
+        rng = random.Random(2)
+        channels, chunks, recorders, counts = [], [], [], [0]
+
+        def fan_out(packet: Any, now_s: float) -> None:
+            counts[0] += 1
+
+        with tempfile.TemporaryDirectory() as folder:
+            for system in range(1, VEHICLES + 1):
+                packer = mavlink.MAVLink(None, srcSystem=system, srcComponent=1)
+                channel = OurChannel(Silent(Address("tcp", "memory", system)), None, 1.0, 1)
+                channel.link.on_data(mavlink.MAVLink_heartbeat_message(2, 3, 81, 3, 4, 3).pack(packer), None)
+                packer.seq = 1
+                vehicle = channel.vehicles[system]
+                recorders.append(
+                    Recorder(vehicle, Path(folder) / f"{system}.tlog", Path(folder) / f"{system}.jsonl", "b")
+                )
+                vehicle.listeners += [fan_out, fan_out]
+                data = telemetry(system, seconds, packer, rng)
+                size = math.ceil(len(data) / (seconds * 20))
+                chunks.append([data[at : at + size] for at in range(0, len(data), size)])
+                channels.append(channel)
+            begun = time.process_time()
+            for step in range(max(map(len, chunks))):
+                for channel, pieces in zip(channels, chunks, strict=True):
+                    if step < len(pieces):
+                        channel.link.on_data(pieces[step], None)
+                if step % 10 == 9:
+                    for recorder in recorders:
+                        recorder.flush()
+            used = time.process_time() - begun
+            for recorder in recorders:
+                recorder.close()
+        return counts[0] // 2, used
+
+    count, used = asyncio.run(run())
+    RESULTS["ingest_msgs_per_s"] = round(count / seconds)
+    told("full ingest of 4,600 msg/s, share of a core", used / seconds, 0.15, used / seconds <= 0.15)
+
+
+def uploads(name: str, bar_s: float, **bad: float) -> None:
+    """46 vehicles get 200 items each at once; equal on read-back."""
+    missions = [
+        [
+            WireItem(16, 3, (0.0, 0.0, 0.0, 0.0), 350500000 + v * 1000 + n, 1183500000 + n * 7, 40.0 + n % 5)
+            for n in range(ITEMS)
+        ]
+        for v in range(VEHICLES)
+    ]
+
+    async def one(number: int) -> int:
+        vehicle = await connected(Peer(system=number + 1), Channel(seed=number, **bad))
+        await upload_verified(vehicle, missions[number], 0)
+        equal = int(first_difference(missions[number], await download(vehicle, 0), 0) == "")
+        await vehicle.link.close()
+        return equal
+
+    async def all_of_them() -> tuple[int, float]:
+        begun = asyncio.get_running_loop().time()
+        equal = await asyncio.gather(*(one(number) for number in range(VEHICLES)))
+        return sum(equal), asyncio.get_running_loop().time() - begun
+
+    loop = VirtualLoop()
+    clock.use(loop.time)
+    begun = time.process_time()
+    try:
+        equal, took_s = loop.run_until_complete(all_of_them())
+    finally:
+        clock.use(None)
+        loop.close()
+    RESULTS[f"{name}_cpu_s"] = round(time.process_time() - begun, 1)
+    told(f"{name}: 46 x 200 items uploaded and verified, s", took_s, bar_s, took_s <= bar_s and equal == VEHICLES)
+
+
+def live(seconds: float) -> None:
+    """46 missions at real time over TCP; our CPU and the simulator's, heartbeats and the loop's lag."""
+    homes = homes_around(*HOME, VEHICLES, spacing_m=90.0)
+    lags: list[float] = []
+
+    async def lag() -> None:
+        while True:
+            due = time.monotonic() + 0.02
+            await asyncio.sleep(0.02)
+            lags.append(time.monotonic() - due)
+
+    late = [0.0]
+
+    class Watched(Station):
+        async def __aexit__(self, *args: object) -> None:
+            late[0] = self.worst_heartbeat_late_s
+            await super().__aexit__(*args)
+
+    async def run(operation: Operation) -> None:
+        import flight.operation as module
+
+        module.Station = Watched  # type: ignore[misc]
+        lagging = asyncio.create_task(lag())
+        flying = asyncio.create_task(operation.run())
+        await asyncio.wait({flying}, timeout=seconds)
+        lagging.cancel()
+        flying.cancel()
+        await asyncio.gather(flying, lagging, return_exceptions=True)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_flight_plan(folder / "plan", homes, length_m=60.0, count=3, duration_s=120.0)
+        with SimulatedFleet(VEHICLES, homes, base_port=21000) as fleet:
+            operation = Operation(
+                folder / "plan", fleet.urls, folder / "out", operator="bench", on_event=None, on_sortie=None,
+                swap_battery=swap_simulated, max_home_offset_m=30.0, speedup=1.0, key=None, overrides=(), obstacles=(),
+            )  # fmt: skip
+            ticks = os.sysconf("SC_CLK_TCK")
+
+            def simulator_s() -> float:
+                fields = Path(f"/proc/{fleet.pid}/stat").read_text().rsplit(")", 1)[1].split()
+                return (int(fields[11]) + int(fields[12])) / ticks
+
+            ours_s, theirs_s, wall_s = time.process_time(), simulator_s(), time.monotonic()
+            asyncio.run(run(operation))
+            wall_s = time.monotonic() - wall_s
+            ours_s, theirs_s = time.process_time() - ours_s, simulator_s() - theirs_s
+    RESULTS["live_flying"] = sum(1 for flight in operation.airspace.flights) + len(operation.results)
+    RESULTS["live_cores_flight"], RESULTS["live_cores_simulator"] = (
+        round(ours_s / wall_s, 3),
+        round(theirs_s / wall_s, 3),
+    )
+    told(
+        "46 flying at real time, cores (both sides)",
+        (ours_s + theirs_s) / wall_s,
+        1.0,
+        (ours_s + theirs_s) / wall_s <= 1,
+    )
+    p99_ms = sorted(lags)[int(len(lags) * 0.99)] * 1e3
+    told("packet to state p99 (loop lag), ms", p99_ms, 100, p99_ms <= 100)
+    told("worst heartbeat late, s", late[0], 0.5, late[0] <= 0.5)
+    RESULTS["live_load_average"] = os.getloadavg()[0]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS")
+    options = parser.parse_args()
+    decode()
+    ingest()
+    uploads("100 ms round trip", 25.0, delay_s=0.05)
+    uploads("10 % loss", 60.0, delay_s=0.01, loss=0.1)
+    uploads("100 ms and 10 % loss", 60.0, delay_s=0.05, loss=0.1)
+    uploads("30 % loss", 600.0, delay_s=0.02, loss=0.3)
+    if options.live:
+        live(options.live)
+    RESULTS["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps(RESULTS))
+    return 3 if MISSED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
