@@ -218,6 +218,10 @@ def _start_worker(drill: Drill, name: str) -> subprocess.Popen[bytes]:
     return process
 
 
+def _state(drill: Drill, job: str) -> str:
+    return str(drill.call("pilot", "GET", f"/jobs/{job}").json()["state"])
+
+
 def _jobs_survive(tmp_path: Path, rounds: int, rng: random.Random) -> None:
     from tests.faults.drill import free_port
 
@@ -246,10 +250,7 @@ def _jobs_survive(tmp_path: Path, rounds: int, rng: random.Random) -> None:
                 broker.start()
             worker = _start_worker(drill, "w")
         for job in jobs:
-            try:
-                wait_for(f"job {job}", lambda job=job: drill.call("pilot", "GET", f"/jobs/{job}").json()["state"] == "done")
-            except AssertionError as error:
-                raise AssertionError(f"{error}: {drill.call('pilot', 'GET', f'/jobs/{job}').text}") from error
+            wait_for(f"the end of job {job}", lambda job=job: _state(drill, job) == "done")
         time.sleep(1.5)
         done = (drill.folder / "done").read_text().split()
         assert sorted(done) == sorted(jobs), "a job was finished twice, or never"
