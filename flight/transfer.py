@@ -241,7 +241,7 @@ class _Download:
             self.ask(following)
             following += 1
         dues = [at + self.vehicle.rtt.timeout_s(min(tries - 1, 3)) for at, tries in self.asked_s.values()]
-        return max(0.0, min(dues, default=at_s) - now_s())
+        return max(0.001, min(dues, default=at_s) - now_s())  # never 0: that would spin until the clock moves
 
     def take(self, packet: Packet) -> None:
         if packet.msg_id not in _ITEMS or not self._ours(packet) or packet.fields.seq in self.got:

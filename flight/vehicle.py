@@ -148,7 +148,11 @@ class Vehicle:
         if packet.component == self.component_id:
             self.state.update(packet, now_s)
         for listener in self.listeners:
-            listener(packet, now_s)
+            try:
+                listener(packet, now_s)
+            except Exception as error:  # one bad listener must not take the link, and with it the vehicle, down
+                context = {"message": f"a listener of {self.name} failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
         inboxes = self.inboxes.get(packet.msg_id)
         if inboxes:
             for inbox in inboxes:
