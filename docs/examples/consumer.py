@@ -2,8 +2,8 @@
 
     python docs/examples/consumer.py --api http://127.0.0.1:8000 --token-file token --database mine.sqlite
 
-It keeps what it took and how far it came in one transaction of its own database: whatever happens, each event is applied
-once, in order. Only the standard library and httpx are needed. Three rules make it safe:
+It keeps what it took and how far it came in one transaction of its own database: whatever happens, each event is
+applied once, in order. Only the standard library and httpx are needed. Three rules make it safe:
 
 1. the position is the id of the last event that was *committed here*, never of the last one received;
 2. an id seen before is skipped (delivery is at least once);
@@ -25,7 +25,9 @@ import httpx
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS position (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS events (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, type TEXT, subject TEXT, event TEXT);
+CREATE TABLE IF NOT EXISTS events (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, type TEXT, subject TEXT, event TEXT
+);
 CREATE TABLE IF NOT EXISTS cases (id TEXT PRIMARY KEY, number TEXT, state TEXT, form TEXT);
 """
 
