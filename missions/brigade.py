@@ -36,7 +36,7 @@ Tell = Callable[[int, int, str], None]
 # Roads are longer than the straight line: by 1.42 over the United States (Boscoe et al., Prof. Geographer 64, 2012), by
 # less in a town's grid.
 _ROAD_FACTOR = 1.3
-_ROUNDS = 3
+_ROUNDS = 2
 # Sites whose sorties are cut together at first: a battery rarely serves more than two.
 _SITES_AT_ONCE = 6
 
@@ -119,7 +119,7 @@ def _fly_run(task: Task, roster: Roster, line: _Line, first: int, last: int, hea
     work = line.pieces.part(first, last)
     away = np.hypot(*(work.start - line.homes[first : last + 1]).T)
     sight_m = max(roster.line_of_sight_m, float(away.max()) + longest_piece_m(task.model))
-    return fly(task, line.part, work, homes, health=health, range_m=sight_m)
+    return fly(task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False)
 
 
 def _drive_s(roster: Roster, here: Array, there: Array) -> float:

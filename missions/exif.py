@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 DEFAULT_ZONE = "Asia/Shanghai"
 _GPS, _EXIF = 0x8825, 0x8769
-_ORIGINAL, _OFFSET, _PLAIN = 0x9003, 0x9011, 0x0132
+_ORIGINAL, _OFFSET, _PLAIN, _SERIAL = 0x9003, 0x9011, 0x0132, 0xA431
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Shot:
         path: The file.
         time_utc: GPS time, else EXIF time with its offset, else EXIF time in the given zone; None where there is none.
         lonlat: Degrees, None where there is none.
+        camera: Serial number of the body, empty where there is none.
     """
 
     path: Path
     time_utc: datetime | None
     lonlat: tuple[float, float] | None
+    camera: str = ""
 
 
 def _degrees(values: Any, mark: Any) -> float | None:
@@ -82,6 +84,7 @@ def read_shot(path: Path, zone: str = DEFAULT_ZONE) -> Shot | None:
         with Image.open(path) as image:
             exif = image.getexif()
             gps = dict(exif.get_ifd(_GPS))
-            return Shot(path, _gps_time(gps) or _camera_time(exif, ZoneInfo(zone)), _place(gps))
+            serial = str(exif.get_ifd(_EXIF).get(_SERIAL) or "").strip("\0 ")
+            return Shot(path, _gps_time(gps) or _camera_time(exif, ZoneInfo(zone)), _place(gps), serial)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         return None

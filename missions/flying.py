@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from missions.coverage import Strip
+from missions.errors import MissionsError
 from missions.follow import follow
 from missions.frame import Array
 from missions.part import Part
@@ -45,8 +46,9 @@ class Flown:
     last: int = 0
 
 
-def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float) -> Budget:
+def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float, exact_ways: bool) -> Budget:
     return Budget(
+        exact_ways=exact_ways,
         energy_wh=limit_wh,
         climb_m=strip.height_agl_m,
         swap_s=SWAP_S,
@@ -55,10 +57,14 @@ def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float) -> Budget
     )
 
 
-def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown:
+def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown | None:
+    """A sortie of a split, measured; None where there is no way to it around what is closed."""
     resumes = cut.first > 0 and work.lane[cut.first - 1] == work.lane[cut.first]
     pieces = work.part(cut.first, cut.last)
-    route = build_route(pieces, homes[cut.home], part.router, part.strip, resumes=bool(resumes))
+    try:
+        route = build_route(pieces, homes[cut.home], part.router, part.strip, resumes=bool(resumes))
+    except MissionsError:
+        return None
     if task.terrain is not None:
         route = follow(route, task.frame, task.terrain)
     duration_s, energy_wh = route.time_and_energy(task.model)
@@ -66,7 +72,14 @@ def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown:
 
 
 def fly(
-    task: Task, part: Part, work: Pieces, homes: Array, *, health: float | None = None, range_m: float = np.inf
+    task: Task,
+    part: Part,
+    work: Pieces,
+    homes: Array,
+    *,
+    health: float | None = None,
+    range_m: float = np.inf,
+    exact_ways: bool = True,
 ) -> tuple[list[Flown], int]:
     """The cheapest sorties over a run of pieces, and how many pieces none of them reaches.
 
@@ -80,21 +93,23 @@ def fly(
         homes: (m, 2) take-off points.
         health: Share of the nominal capacity that the batteries hold; None: the request's.
         range_m: Line of sight from home.
+        exact_ways: See `Budget`.
     """
     limit_wh = task.model.budget_wh(task.request.battery_health if health is None else health)
-    budget = _budget(task, part.strip, limit_wh, range_m)
+    budget = _budget(task, part.strip, limit_wh, range_m, exact_ways)
     dearer = np.ones(len(work))
     best: list[tuple[Flown, Cut]] = []
     for number in range(_TRIES):
         cuts = split(work, homes, part.router, task.model, budget, dearer)
-        flown = [_one(task, part, work, cut, homes) for cut in cuts]
-        best = [(sortie, cut) for sortie, cut in zip(flown, cuts, strict=True) if sortie.energy_wh <= limit_wh]
-        wrong = np.array([sortie.energy_wh / cut.energy_wh for sortie, cut in zip(flown, cuts, strict=True)])
-        if len(best) == len(cuts) and (number > 0 or len(cuts) == 1 or np.abs(wrong - 1).max(initial=0.0) < _CLOSE):
+        tried = [(cut, _one(task, part, work, cut, homes)) for cut in cuts]
+        best = [(sortie, cut) for cut, sortie in tried if sortie is not None and sortie.energy_wh <= limit_wh]
+        wrong = np.array([sortie.energy_wh / cut.energy_wh if sortie is not None else 9.0 for cut, sortie in tried])
+        close = np.abs(wrong - 1).max(initial=0.0) < _CLOSE
+        if len(best) == len(tried) and (number > 0 or len(tried) == 1 or close):
             break
-        for factor, sortie, cut in zip(wrong, flown, cuts, strict=True):
+        for factor, (cut, sortie) in zip(wrong, tried, strict=True):
             # First learn from every sortie, cheap or dear; then only take from those that are over the battery.
-            if number == 0 or sortie.energy_wh > limit_wh:
+            if number == 0 or sortie is None or sortie.energy_wh > limit_wh:
                 dearer[cut.first : cut.last + 1] *= factor * (1.0 if number == 0 else 1.003)
     reached = sum(cut.last - cut.first + 1 for _, cut in best)
     return [sortie for sortie, _ in best], len(work) - reached

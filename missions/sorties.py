@@ -23,6 +23,7 @@ from missions.routing import Router
 _PIECES_PER_SORTIE = 32
 # A finite length that no battery flies: sums of it stay numbers.
 _NO_WAY_M = 1e9
+_GUESSED_DETOUR = 1.05
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Budget:
         swap_s: Time on the ground between sorties: what a further sortie costs.
         lanes: Most lanes in one sortie: the controller's waypoint limit.
         range_m: Farthest any piece may lie from home (line of sight), inf where nothing limits it.
+        exact_ways: Whether ways from and to home are measured around what is closed; else a detour is guessed, which is
+            enough where the caller measures the sorties and asks again.
     """
 
     energy_wh: float
@@ -94,6 +97,7 @@ class Budget:
     swap_s: float
     lanes: int
     range_m: float = np.inf
+    exact_ways: bool = True
 
 
 class _Costs:
@@ -116,8 +120,9 @@ class _Costs:
         self.time = np.concatenate([[0.0], np.cumsum(fly_s + np.append(link_s, 0.0))])
         self.energy = np.concatenate([[0.0], np.cumsum(fly_wh + np.append(link_wh, 0.0))])
         self.link_s, self.link_wh = np.append(link_s, 0.0), np.append(link_wh, 0.0)
-        self.out_s, self.out_wh = self._legs(homes, pieces.start, router, model)
-        self.back_s, self.back_wh = self._legs(homes, pieces.end, router, model)
+        measured = router if budget.exact_ways else None
+        self.out_s, self.out_wh = self._legs(homes, pieces.start, measured, model)
+        self.back_s, self.back_wh = self._legs(homes, pieces.end, measured, model)
         ends = np.stack([pieces.start, pieces.end])
         away = np.hypot(*(ends[None] - homes[:, None, None, :]).transpose(3, 0, 1, 2)).max(axis=1)
         self.unseen = np.concatenate([np.zeros((len(homes), 1)), np.cumsum(away > budget.range_m, axis=1)], axis=1)
@@ -126,12 +131,12 @@ class _Costs:
         self.fixed_s, self.fixed_wh = up[0] + down[0], up[1] + down[1]
 
     @staticmethod
-    def _legs(homes: Array, ends: Array, router: Router, model: FlightModel) -> tuple[Array, Array]:
+    def _legs(homes: Array, ends: Array, router: Router | None, model: FlightModel) -> tuple[Array, Array]:
         """(homes, pieces) seconds and Wh between homes and piece ends; the dearer direction of wind counts."""
-        way = router.distances(homes, ends)
         gap = ends[None, :, :] - homes[:, None, :]
         flat = gap.reshape(-1, 2)
         direct = np.maximum(np.hypot(flat[:, 0], flat[:, 1]), 1.0)
+        way = _GUESSED_DETOUR * direct.reshape(gap.shape[:2]) if router is None else router.distances(homes, ends)
         _, there_s, there_wh = model.straight(flat)
         _, back_s, back_wh = model.straight(-flat)
         stretch = way.reshape(-1) / direct

@@ -107,6 +107,19 @@ def test_a_card_is_sorted_and_gaps_are_flown_again(planned: tuple[Path, PlanResu
         assert items[-1].command == 20 and len(items) < len(read_waypoints(plan_dir / f"sorties/{stem[:3]}.waypoints"))
 
 
+def test_two_aircraft_in_one_folder_at_the_same_time_are_told_apart(
+    planned: tuple[Path, PlanResult], tmp_path: Path
+) -> None:
+    _, frame, sorties = reread(planned[0])
+    for number, sortie in enumerate(sorties):
+        for index, lonlat in enumerate(frame.to_lonlat(sortie.exposures()[0])):
+            photograph(tmp_path / "card" / f"{number}_{index:03d}.jpg", lonlat, START + timedelta(seconds=3 * index))
+    found = ingest(tmp_path / "card", planned[0], tmp_path / "out")
+    for number, sortie in enumerate(sorties):
+        assert {path.name[0] for path in found.sorted[sortie.sortie.short_id]} == {str(number)}
+    assert found.missed == ()
+
+
 def test_a_complete_card_leaves_nothing_to_fly(planned: tuple[Path, PlanResult], tmp_path: Path) -> None:
     fill_card(planned[0], tmp_path / "card", {})
     found = ingest(tmp_path / "card", planned[0], tmp_path / "out")
