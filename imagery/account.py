@@ -84,8 +84,8 @@ def account(
         "lean_p95": round(float(np.percentile(slant, 95)), 3) if slant.size else None,
         "seen_twice": round(float((labels.seen > 1).sum() / max(1, int((labels.seen > 0).sum()))), 4),
         "height_reference": solution.setting.height_reference,
-        "warnings": _warnings(solution, matched),
         **more,
+        "warnings": _warnings(solution, matched, float(str(more.get("mark_pixel_scale", 1.0)))),
     }
     return MosaicReport.model_validate(
         {
@@ -147,8 +147,12 @@ def _flights(index: Index, solution: Solution, residual: NDArray[np.float64]) ->
     return result
 
 
-def _warnings(solution: Solution, matched: NDArray[np.bool_]) -> list[str]:
+def _warnings(solution: Solution, matched: NDArray[np.bool_], mark_scale: float) -> list[str]:
     found = []
+    if mark_scale != 1.0:
+        found.append(
+            f"the marks' pixels are of images of another size: their rays cross only when multiplied by {mark_scale:.3f}"
+        )
     if matched.mean() < FEW_MATCHED:
         found.append(
             f"only {int(matched.sum())} of {len(matched)} frames match: the rest hang at their GPS places, metres off"

@@ -29,6 +29,10 @@ Floats = NDArray[np.float64]
 CLICK_SIGMA_PX = 2.0
 SURVEY_SIGMA_M = 0.05
 LOOSE_RAD = 0.5
+# Marks whose rays miss each other by more than this are suspected to be of another image size; that size must fit
+# this many times better.
+SCALE_SUSPECT_PX = 15.0
+SCALE_GAIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,50 @@ def _observations(marks: Sequence[Mark], index: Index) -> tuple[NDArray[np.int64
         raise ImageryError("none of the ground control's photographs is in the folder: do the file names agree?")
     table = np.array(found, float)
     return table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:]
+
+
+def pixel_scale(marks: Sequence[Mark], solution: Solution, index: Index) -> float:
+    """What the marks' pixels must be multiplied by to belong to these files: 1, unless another size fits far better.
+
+    Lists are often clicked on resized copies. Rays of one mark from two photographs cross only at the right scale (on
+    a village set a list that claimed to fit crossed to 100 px as it stood, and to 1 px at 1.92); nothing of the
+    marks' coordinates is used, and the report says what was done.
+    """
+    frame, point, uv = _observations(marks, index)
+    matched = np.array([solution.placed[int(n)] == "matched" for n in frame])
+    twice = np.bincount(point[matched], minlength=len(marks)) >= 2
+    use = matched & twice[point]
+    if twice.sum() < 3:
+        return 1.0
+    order = np.argsort(point[use], kind="stable")
+    frame, uv = frame[use][order], uv[use][order]
+    number = np.unique(point[use][order], return_inverse=True)[1].astype(np.int64)
+
+    def misfit(scale: float) -> float:
+        ties = Ties(frame, number, uv * scale, np.ones(len(frame)), np.zeros((len(frame), 3), np.uint8))
+        start = replace(solution.state, X=np.zeros((int(number[-1]) + 1, 3)))
+        crossed = replace(start, X=triangulate(start, solution.know, ties, solution.ground_z, 10))
+        error = np.linalg.norm(residuals(crossed, solution.know, ties), axis=1)
+        # Crowding all marks into a corner makes any rays cross: errors count in parts of the pixels they came from.
+        return float(np.sqrt(np.mean(error**2))) / scale
+
+    asis = misfit(1.0)
+    if asis < SCALE_SUSPECT_PX:
+        return 1.0
+    coarse = min(np.geomspace(0.25, 4.0, 140), key=misfit)
+    best = float(min(np.linspace(0.98 * coarse, 1.02 * coarse, 21), key=misfit))
+    fits_files = _within(uv * best, frame, index)
+    return best if fits_files and misfit(best) < asis / SCALE_GAIN else 1.0
+
+
+def _within(uv: Floats, frame: NDArray[np.int64], index: Index) -> bool:
+    size = np.array([(index.photos[int(n)].width_px, index.photos[int(n)].height_px) for n in frame])
+    return bool(((uv >= 0) & (uv <= size)).all())
+
+
+def scaled(marks: Sequence[Mark], scale: float) -> list[Mark]:
+    """Marks with their pixels multiplied."""
+    return [replace(mark, seen=tuple((file, u * scale, v * scale) for file, u, v in mark.seen)) for mark in marks]
 
 
 def to_earth(solution: Solution, marks: Sequence[Mark], index: Index) -> Solution:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from imagery.adjust import AGAIN, adjust, judge
+from imagery.adjust import AGAIN, Adjusted, adjust, judge
 from imagery.blocks import DIRECT_FRAMES, BlockSolver
 from imagery.bundle import Knowledge, Solver, State, direct
 from imagery.control import KnownPoints, join
+from imagery.errors import ImageryError
 from imagery.files import Progress, quiet
 from imagery.index import Index
 from imagery.layout import lay_out
@@ -97,7 +98,13 @@ def solve(
     state, know = first_state(photos, setting, layout, fit.points)
     ground_z = float(np.median(state.C[:, 2] - layout.height_m))
     progress(0, 1, "adjustment")
-    adjusted = adjust(state, know, fit, ground_z, solver_for(state, ground_z))
+    if setting.frame.is_local and not fit.points:
+        raise ImageryError(
+            f"none of {len(photos)} photographs has a position (EXIF, XMP or capture log) and no two of them match: "
+            "nothing says where anything is; give a capture log, or photographs that overlap"
+        )
+    solver = solver_for(state, ground_z)
+    adjusted = adjust(state, know, fit, ground_z, solver) if fit.points else Adjusted(state, fit, know, 0)
     level = float(np.median(adjusted.state.X[:, 2])) if len(adjusted.state.X) else ground_z
     rms, _ = judge(adjusted.state, know, held, level)
     placed = _placed(len(photos), adjusted.ties, matches)

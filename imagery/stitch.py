@@ -25,7 +25,7 @@ from imagery.compose import compose
 from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
 from imagery.errors import ImageryError
 from imagery.files import Progress, quiet, write_text
-from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, read_marks, rms_m, to_earth
+from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, pixel_scale, read_marks, rms_m, scaled, to_earth
 from imagery.heights import Surface, coarse, from_dense, write_surface
 from imagery.index import Index, list_photos, read_index
 from imagery.page import page
@@ -110,6 +110,8 @@ def stitch(
         tell(0, 1, "baseline")
         solution, registration = _onto(baseline, solution, index, store, frames_dir)
         clock.done("baseline")
+    size = pixel_scale(control or checks, solution, index) if control or checks else 1.0
+    control, checks = scaled(control, size), scaled(checks, size)
     solution = _controlled(solution, index, control)
     poses = to_poses(solution, index)
     ground = _ground(solution, poses, frames_dir)
@@ -138,6 +140,7 @@ def stitch(
         colour_residual=round(colour_residual, 2),
         registration=asdict(registration) if registration else None,
         stages=clock.stages,
+        mark_pixel_scale=round(size, 4),
     ).model_copy(update={"cpu_s": clock.cpu_s, "wall_s": clock.wall_s})
     write_text(out_tif.with_name("mosaic.html"), page(report, labels, out_tif.name))
     write_text(out_tif.with_name("mosaic.json"), report.model_dump_json(indent=1))
