@@ -41,6 +41,7 @@ export async function uploadFrames(patrolId, sortie, files, signal) {
 
 // Cases and the feed
 export const cases = (query, options) => getJson("/cases", query, options);
+export const exportUrl = (kind, query) => withQuery(`/api/v1/cases/export.${kind}`, query);
 export const caseById = (id) => getJson(`/cases/${path(id)}`);
 export const caseEvents = (id) => getJson(`/cases/${path(id)}/events`);
 export const evidence = (id) => getJson(`/cases/${path(id)}/evidence`);
@@ -57,6 +58,8 @@ export async function recentEvents(query, options) {
 
 export const eventStream = (lastEventId, signal) => request(withQuery("/feed/stream", { lastEventId }), { signal, timeout_ms: 0 });
 export const facets = (query) => getJson("/facets", query);
+export const deliveries = (state) => getJson("/platform/deliveries", { state, limit: 50 });
+export const retryDeliveries = () => sendJson("/platform/deliveries/retry", {});
 export const where = (lon, lat) => getJson("/grid/where", { lon, lat });
 
 // Set-up

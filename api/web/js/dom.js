@@ -74,9 +74,9 @@ export function segmented(label, options, chosen, onchoose) {
   return group;
 }
 
-/** A drop-down: `options` are [value, text] pairs. */
+/** A drop-down: `options` are [value, text] pairs. After a choice the keys belong to the screen again. */
 export function select(label, options, chosen, onchange) {
-  const element = h("select", { "aria-label": label, onchange: () => onchange(element.value) });
+  const element = h("select", { "aria-label": label, onchange: () => { element.blur(); onchange(element.value); } });
   for (const [value, text] of options) element.append(h("option", { value }, text));
   element.value = chosen ?? "";
   return element;

@@ -1,7 +1,8 @@
 /** 值班: what waits, what is due, what was found, who decided how much, which patrols are under way. */
 
 import * as api from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, toast } from "./dom.js";
+import * as session from "./session.js";
 import { CASE_STATES, JOB_KINDS, JOB_STATES, clockText, countText, familyText, percentText, timeText } from "./words.js";
 
 const AGAIN_MS = 20_000;
@@ -19,9 +20,10 @@ export async function mount(root) {
     clearTimeout(timer);
     try {
       const [facets, counts, { items }] = await Promise.all([api.facets(), api.reviewCounts(), api.patrols({ limit: PATROLS })]);
+      const failed = await api.deliveries("failed").catch(() => []);
       const jobs = await Promise.all(items.map((one) => api.patrolJobs(one.id).then((all) => all[0] ?? null, () => null)));
       if (gone) return;
-      show(body, facets, counts, items.map((patrol, i) => ({ patrol, job: jobs[i] })));
+      show(body, facets, counts, items.map((patrol, i) => ({ patrol, job: jobs[i] })), failed, refresh);
       at.textContent = `${clockText(Date.now())} 更新`;
       at.className = "muted";
     } catch (error) {
@@ -34,7 +36,7 @@ export async function mount(root) {
   return () => { gone = true; clearTimeout(timer); };
 }
 
-function show(body, facets, counts, patrols) {
+function show(body, facets, counts, patrols, failed, refresh) {
   const today = facets.by_day.at(-1) ?? { construction: 0, sanitation: 0 };
   const most = (n) => (n >= facets.counted_to ? `${countText(facets.counted_to)}+` : countText(n));
   fill(body,
@@ -47,7 +49,8 @@ function show(body, facets, counts, patrols) {
       h("div", {}, panel("近 14 日上报", chart(facets.by_day)),
         panel("案卷状态", bars(Object.entries(facets.by_state).map(([key, n]) => [CASE_STATES[key] ?? key, n, ENDED.includes(key)]), facets.total)),
         panel("区县", bars(Object.entries(facets.by_district).map(([key, n]) => [key || "未落网格", n]).sort((a, b) => b[1] - a[1]), facets.total))),
-      h("div", {}, panel("审核员（今日）", reviewers(facets.reviewers)), panel("巡查进展", patrolTable(patrols)))));
+      h("div", {}, panel("审核员（今日）", reviewers(facets.reviewers)), panel("巡查进展", patrolTable(patrols)),
+        failed.length ? panel(`平台未收 ${failed.length}`, undelivered(failed, refresh)) : null)));
 }
 
 const panel = (title, content) => h("section.panel", { "aria-label": title }, h("h2", {}, title), content);
@@ -82,6 +85,20 @@ function patrolTable(rows) {
   return table(["巡查", "飞手", "时间", "任务"], rows.map(({ patrol, job }) => [
     h("a", { href: `#/patrols/${encodeURIComponent(patrol.id)}` }, patrol.name), patrol.pilot ?? "—", timeText(patrol.flown_at ?? patrol.created_at), jobText(patrol, job),
   ]));
+}
+
+/** Cases that the city's platform did not take, and why. */
+function undelivered(rows, refresh) {
+  const again = async () => {
+    try {
+      await api.retryDeliveries();
+      await refresh();
+    } catch (error) {
+      toast(`未能重投：${error.message}`, { bad: true });
+    }
+  };
+  return [table(["案卷号", "次数", "原因"], rows.map((one) => [h("a.mono", { href: `#/cases/${one.case_id}` }, one.number), countText(one.attempts), one.error ?? "—"])),
+    session.may("admin") && h("p", {}, h("button", { type: "button", onclick: again }, "全部重投"))];
 }
 
 function jobText(patrol, job) {

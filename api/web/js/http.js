@@ -1,6 +1,7 @@
 /** Requests to our API: bearer token, renewal, problems (RFC 9457) as errors, retries where they are safe. */
 
 import * as session from "./session.js";
+import { CANDIDATE_STATES, CASE_STATES, JOB_STATES } from "./words.js";
 
 const BASE = "/api/v1";
 // A reply that takes longer than this over a city's network is lost: the caller retries or says so.
@@ -9,8 +10,9 @@ const TIMEOUT_MS = 20_000;
 /** A refusal by the API, or no answer at all (`status` 0). */
 export class Problem extends Error {
   constructor(status, body, url) {
-    super(body?.detail || body?.title || (status ? `HTTP ${status}` : "网络不通"));
+    super(say(status, body));
     this.status = status;
+    this.detail = body?.detail ?? "";
     this.slug = String(body?.type ?? "").split(":").pop();
     this.title = body?.title ?? "";
     this.body = body ?? {};
@@ -21,6 +23,17 @@ export class Problem extends Error {
   get passing() {
     return this.status === 0 || this.status === 408 || this.status === 425 || this.status === 429 || this.status >= 500;
   }
+}
+
+/** A refusal in the bureau's words; the API's own sentence (English, for engineers) only where it names the field. */
+function say(status, body) {
+  if (!status) return "网络不通";
+  if (body?.lease_by) return `${body.lease_by} 正在审核`;
+  if (status === 409 && body?.state) return `已是“${CANDIDATE_STATES[body.state] ?? CASE_STATES[body.state] ?? JOB_STATES[body.state] ?? body.state}”`;
+  if (status === 409 && body?.candidate_id) return `此处已有疑点 ${body.candidate_id.split("/").pop()}`;
+  if (status === 409 && body?.case_id) return "此处已有案卷";
+  const title = body?.title || `服务器错误 ${status}`;
+  return [413, 415, 422].includes(status) && body?.detail ? `${title}（${body.detail}）` : title;
 }
 
 /** A random key that says "this is the same request" to the server. `crypto.randomUUID` needs https; this does not. */

@@ -61,7 +61,14 @@ function drawTop(screens, here) {
   fill(top,
     h("div.brand", {}, h("img", { src: "icon.svg", alt: "" }), "云巡"),
     h("nav", { "aria-label": "主导航" }, screens.map(([route, text]) => h("a", { href: `#/${route}`, "aria-current": route === here ? "page" : null }, text))),
-    h("div.right", {}, h("span", {}, `${name}　${ROLES[role] ?? role}`), h("button", { type: "button", onclick: logout }, "退出")));
+    h("div.right", {}, h("span", {}, `${name}　${ROLES[role] ?? role}`), h("button", { type: "button", onclick: leave }, "退出")));
+}
+
+/** Logs out; what is still unsent stays on this machine until the same person is back. */
+async function leave() {
+  const unsent = Object.keys(localStorage).filter((key) => key.startsWith(`yunxun.outbox.${session.person()?.name}.`)).length;
+  if (unsent && !confirm(`还有 ${unsent} 条结论未上传，将保存在本机，待您再次登录后补传。仍要退出？`)) return;
+  await logout();
 }
 
 function showLogin(message = "") {

@@ -24,7 +24,7 @@ export function current() {
 
 /** The person: `{name, role}`, or null. */
 export function person() {
-  return (session ?? current())?.user ?? null;
+  return current()?.user ?? null;
 }
 
 /** Keeps what a log-in or a renewal gave. */

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.api.web.desk import Desk, until
+from tests.api.web.desk import Desk, log_in, until
 
 pytestmark = pytest.mark.browser
 AFTER = ".pane[data-when=after]"
@@ -254,3 +254,20 @@ def test_undo_goes_on_after_a_reload(desk: Desk, page: Page) -> None:
         page.wait_for_function("(id) => document.querySelector('.facts a.mono').href.endsWith(id)", arg=quoted(gone))
     saved(page)
     until(page, lambda: all(desk.candidate(one)["state"] == "pending" for one in (first, second)))
+
+
+def test_nobodys_decision_goes_out_under_anothers_name(desk: Desk, page: Page) -> None:
+    ready(page)
+    page.route("**/review", lambda route: route.abort())
+    mine = press(page, "a")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="退出").click()
+    log_in(page, "chen")
+    page.unroute("**/review")
+    ready(page)
+    theirs = press(page, "1")
+    saved(page)
+    assert (desk.candidate(mine)["state"], desk.candidate(theirs)["reviewer"]) == ("pending", "chen")
+    page.get_by_role("button", name="退出").click()
+    log_in(page, "zhang")
+    until(page, lambda: desk.candidate(mine)["reviewer"] == "zhang")

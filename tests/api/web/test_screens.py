@@ -279,3 +279,21 @@ def test_an_admin_makes_and_closes_an_account(desk: Desk) -> None:
     row.get_by_role("button", name="停用").click()
     expect(row).to_contain_text("停用")
     assert [one["active"] for one in desk.get("/auth/users") if one["name"] == "sun"] == [False]
+
+
+def test_the_list_is_exported(desk: Desk) -> None:
+    body = {"decision": "accept", "address": "=通达路15号院内"}
+    case = desk.api.post(f"/candidates/{PATROL}/3/review", json=body).json()["case"]
+    page = desk.open("li", "cases")
+    expect(page.locator("table.list tbody tr")).to_have_count(1)
+
+    def taken(button: str) -> Path:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button, exact=True).click()
+        return download.value.path()
+
+    assert zipfile.is_zipfile(taken("导出 Excel"))
+    for button in ("CSV", "GeoJSON"):
+        text = taken(button).read_text("utf-8-sig")
+        assert case["number"] in text
+        assert button == "GeoJSON" or "'=通达路" in text

@@ -48,11 +48,20 @@ async function mountList(bar, body) {
   cell.addEventListener("change", () => { filter.cell = cell.value.trim().toUpperCase(); load(true); });
   bar.append(
     select("状态", [["", "全部状态"], ...Object.entries(CASE_STATES)], "", (value) => { filter.state = value; load(true); }),
-    select("类别", [["", "全部类别"], ...Object.entries(FAMILIES)], "", (value) => { filter.family = value; load(true); }), cell);
+    select("类别", [["", "全部类别"], ...Object.entries(FAMILIES)], "", (value) => { filter.family = value; load(true); }), cell, h("span.spring"),
+    exporter("xlsx", "导出 Excel", filter), exporter("csv", "CSV", filter), exporter("geojson", "GeoJSON", filter));
   fill(body, h("table.list", {}, h("thead", {}, h("tr", {}, ["案卷号", "类别", "状态", "位置描述", "面积", "单元网格", "上报时间", "办理时限", "审核员"].map((text) => h("th", { scope: "col" }, text)))), rows),
     empty, h("div.more", {}, more));
   await load();
   return null;
+}
+
+/** Saves the filtered list. The browser itself streams it to disk, by the cookie that the log-in set. */
+function exporter(kind, text, filter) {
+  return h("button", { type: "button", title: "导出当前筛选结果", onclick: async () => {
+    await api.me();
+    h("a", { href: api.exportUrl(kind, filter), download: `案卷.${kind}` }).click();
+  } }, text);
 }
 
 function caseRow(one) {

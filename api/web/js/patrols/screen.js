@@ -89,7 +89,7 @@ class PatrolScreen {
         session.may("pilot") && ["queued", "running"].includes(job.state) && act(api.cancelJob, "取消"),
         session.may("pilot") && ["failed", "cancelled"].includes(job.state) && act(api.retryJob, "重试")),
       job.state === "running" && h("div.row", {}, h("progress", { max: "1", value: String(share), "aria-label": "进度" }), h("span", {}, job.total ? `${percentText(share)}` : ""), h("span.muted", {}, workText(job.what))),
-      job.error && h("p.notice.bad", {}, job.error), job.result && resultText(job.result));
+      job.error && h("p.notice.bad", {}, job.state === "failed" ? "" : "上次出错：", job.error), job.result && resultText(job.result));
   }
 
   async run(id) {

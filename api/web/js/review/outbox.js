@@ -6,6 +6,7 @@
 
 import * as api from "../api.js";
 import { newKey, Problem } from "../http.js";
+import * as session from "../session.js";
 
 const PREFIX = "yunxun.outbox.";
 // A tab that has not touched its entries for this long is closed: another takes them over.
@@ -16,6 +17,7 @@ const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 export class Outbox extends EventTarget {
   constructor(personName) {
     super();
+    this.person = personName;
     this.prefix = `${PREFIX}${personName}.`;
     this.tab = newKey();
     this.entries = [];
@@ -34,7 +36,7 @@ export class Outbox extends EventTarget {
   close() {
     clearInterval(this.timer);
     clearTimeout(this.waking);
-    this.waking = -1;
+    this.closed = true;
   }
 
   /** Notes a decision (or its undoing) and begins to send. */
@@ -69,11 +71,16 @@ export class Outbox extends EventTarget {
   kick() {
     clearTimeout(this.waking);
     this.waking = null;
-    if (!this.sending && this.entries.length) this.pump();
+    if (!this.closed && !this.sending && this.entries.length) this.pump();
   }
 
   async pump() {
-    while (this.entries.length && !this.waking) {
+    while (this.entries.length && !this.waking && !this.closed) {
+      // Nobody's decision goes out under another's name: it waits until its own author is logged in.
+      if (session.person()?.name !== this.person) {
+        this.later();
+        break;
+      }
       const entry = this.entries[0];
       this.sending = entry;
       try {

@@ -54,14 +54,15 @@ async function refused(queue, messages, entry, problem) {
   if (fresh && saysTheSame(entry, fresh)) { queue.refresh(fresh); return; }
   if (entry.kind === "undo") { queue.remove(entry.id); toast(`撤销未成：${problem.message}`, { bad: true, ms: 8000 }); return; }
   queue.forgetStep(entry.key);
-  if (fresh && ["pending", "second"].includes(fresh.state)) {
+  const elsewhere = fresh?.lease_by && fresh.lease_by !== session.person()?.name && new Date(fresh.lease_until) > new Date();
+  if (fresh && !elsewhere && ["pending", "second"].includes(fresh.state)) {
     messages.set(entry.id, `刚才的结论未被接受：${problem.message}。请再审一次。`);
     queue.comeBack({ ...step?.candidate, ...fresh });
     return;
   }
   queue.remove(entry.id);
   const by = fresh?.reviewer ? `${fresh.reviewer} 已定为“${CANDIDATE_STATES[fresh.state] ?? fresh.state}${fresh.reason ? "：" + reasonText(fresh.reason) : ""}”` : problem.message;
-  toast(`${name}：${by}，您的结论未采用`, { bad: true, ms: 8000 });
+  toast(`${name}：${elsewhere ? `${fresh.lease_by} 正在审核` : by}，您的结论未采用`, { bad: true, ms: 8000 });
 }
 
 function verdictText({ decision, reason }) {
