@@ -151,7 +151,7 @@ def _warnings(solution: Solution, matched: NDArray[np.bool_], mark_scale: float)
     found = []
     if mark_scale != 1.0:
         found.append(
-            f"the marks' pixels are of images of another size: their rays cross only when multiplied by {mark_scale:.3f}"
+            f"the marks' pixels are of images of another size: rays cross only when multiplied by {mark_scale:.3f}"
         )
     if matched.mean() < FEW_MATCHED:
         found.append(
