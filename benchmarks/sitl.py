@@ -53,8 +53,10 @@ def fly(fleet: SimulatedFleet | SitlFleet, rows: list[Row]) -> Flight:
         ground.run(1.0)
         assert ground.upload(rows) == 0
         ground.command(511, 33, 100_000)
-        assert ground.arm(300)
-        assert ground.command(300) == 0
+        # On a busy machine a fast clock may disarm between the two: they are said again together.
+        for _ in range(20):
+            if ground.arm(300) and ground.command(300) == 0:
+                break
         start, seen = clock(ground), len(ground.heard)
         assert ground.run(60, lambda: ground.armed)
         assert ground.run(1500, lambda: not ground.armed), "it did not land"

@@ -86,6 +86,8 @@ class FileServer:
     def __init__(self, vehicle: Vehicle) -> None:
         self._vehicle = vehicle
         self._session: _Session | None = None
+        # The session number of the question; every answer carries it back.
+        self._number = 0
         self._last: tuple[tuple[int, int, int], bytes] | None = None
         self._acts: dict[int, Callable[[int, int, bytes], tuple[int, bytes, int]]] = {
             _TERMINATE: self._terminate, _RESET: self._terminate, _OPEN_READ: self._open_read, _READ: self._read,
@@ -96,7 +98,7 @@ class FileServer:
         """Handles one FILE_TRANSFER_PROTOCOL message."""
         peer = (message.get_srcSystem(), message.get_srcComponent())
         payload = bytes(message.payload)
-        sequence, _, opcode, size, _, _, _, offset = _HEAD.unpack_from(payload)
+        sequence, self._number, opcode, size, _, _, _, offset = _HEAD.unpack_from(payload)
         data = payload[_HEAD.size : _HEAD.size + min(size, _DATA)]
         again = (*peer, sequence)
         if self._last is not None and self._last[0] == again:
@@ -112,9 +114,8 @@ class FileServer:
         self._last = (again, reply)
         self._send(channel, peer, reply)
 
-    @staticmethod
-    def _pack(sequence: int, code: int, size: int, asked: int, complete: int, offset: int, data: bytes) -> bytes:
-        return _HEAD.pack(sequence & 0xFFFF, 0, code, size, asked, complete, 0, offset) + data
+    def _pack(self, sequence: int, code: int, size: int, asked: int, complete: int, offset: int, data: bytes) -> bytes:
+        return _HEAD.pack(sequence & 0xFFFF, self._number, code, size, asked, complete, 0, offset) + data
 
     @staticmethod
     def _send(channel: Channel, peer: tuple[int, int], payload: bytes) -> None:

@@ -95,7 +95,7 @@ class Vehicle:
         self.system_id = config.system_id
         wind = Wind(config.wind_mps, config.wind_from_deg, config.seed * 1009 + config.system_id)
         seed = config.seed * 7919 + config.system_id
-        self.transfers = Transfers(lambda: self.pilot.time_s, self._home_item, _grace(config.speedup))
+        self.transfers = Transfers(lambda: self.pilot.time_s, self._home_item, max(1.0, config.speedup))
         self.autopilot = Autopilot(
             config.system_id, config.home, lambda kind: self.transfers.plans[kind], self._on_shot,
             airframe=config.airframe, wind=wind, gps_noise_m=config.gps_noise_m, seed=seed,

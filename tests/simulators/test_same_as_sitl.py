@@ -6,10 +6,14 @@ What a ground station can see must be the same; `benchmarks/sitl.py` compares th
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 
 import pytest
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from simulators.copter import items as it
+from simulators.copter.ftp import read_plan
 from simulators.errors import SimulatorError
 from simulators.fleet import SimulatedFleet
 from simulators.sitl import SitlFleet, find_arducopter
@@ -18,6 +22,7 @@ from tests.simulators.ports import free_base_port
 from tests.simulators.wall import WallGround
 
 SPEEDUP = 10.0
+FTP_HEAD = struct.Struct("<HBBBBBBI")
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("arducopter", marks=pytest.mark.sitl)])
@@ -77,6 +82,30 @@ def test_items_read_back_alike(ground: WallGround) -> None:
         (206, 0, 15.37, 0, 1, 0, 0, 0, 0), (203, 0, 0, 0, 0, 0, 1, 0, 0), (112, 0, 3.4, 0, 0, 0, 0, 0, 0),
         (2000, 0, 0, 2, 5, 0, 0, 0, 0), (19, 10, 4, 0, 1, 0, x, y, 30.0), (20, 0, 0, 0, 0, 0, 0, 0, 0),
     ]  # fmt: skip
+
+
+def test_a_mission_is_the_same_file_by_ftp(ground: WallGround) -> None:
+    rows = survey(lanes=5)
+    assert ground.upload(rows) == 0
+    data, sequence = b"", 0
+
+    def ask(opcode: int, offset: int = 0, name: bytes = b"") -> tuple[int, bytes]:
+        nonlocal sequence
+        sequence += 2
+        payload = FTP_HEAD.pack(sequence, 1, opcode, len(name) or 239, 0, 0, 0, offset) + name
+        message = mavlink.MAVLink_file_transfer_protocol_message(0, 1, 1, list(payload.ljust(251, b"\0")))
+        raw = bytes(ground.ask(message, "FILE_TRANSFER_PROTOCOL").payload)
+        code, size = FTP_HEAD.unpack_from(raw)[2:4]
+        return code, raw[FTP_HEAD.size : FTP_HEAD.size + size]
+
+    assert ask(4, name=b"@MISSION/mission.dat")[0] == 128
+    while (answer := ask(5, len(data)))[0] == 128:
+        data += answer[1]
+    assert ask(1)[0] == 128
+    plan = read_plan(data, it.MISSION)
+    assert plan is not None
+    assert [item.command for item in plan] == [row[0] for row in rows]
+    assert [(item.x, item.y) for item in plan[2:3]] == [(round(rows[2][3] * 1e7), round(rows[2][4] * 1e7))]
 
 
 @pytest.mark.parametrize(
