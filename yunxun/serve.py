@@ -78,7 +78,7 @@ def api_spec(settings: Settings, host: str, port: int) -> ChildSpec:
         return False
 
     argv = [sys.executable, "-m", "uvicorn", "yunxun.asgi:app", "--host", host, "--port", str(port)]
-    return ChildSpec("api", [*argv, "--log-level", "warning"], _environment(settings), ready, 60.0)
+    return ChildSpec("api", [*argv, "--log-level", "warning"], _environment(settings), ready, 120.0)
 
 
 @contextmanager
