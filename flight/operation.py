@@ -83,6 +83,18 @@ def _remaining(vehicle: Vehicle) -> float:
     return battery.remaining if battery else math.nan
 
 
+def policy_of(aircraft: str, max_home_offset_m: float = 30.0) -> Policy:
+    """What preflight and guard go by for an aircraft profile; without one, what any ArduCopter can."""
+    try:
+        profile = load_profile(aircraft)
+    except MissionsError:
+        return Policy(max_home_offset_m=max_home_offset_m)
+    return Policy(
+        battery_wh=profile.battery_wh, max_home_offset_m=max_home_offset_m, cruise_mps=profile.cruise_mps,
+        max_airspeed_mps=profile.max_airspeed_mps,
+    )  # fmt: skip
+
+
 class Operation:
     """One run over a plan; `fly_plan` is its front door."""
 
@@ -121,21 +133,11 @@ class Operation:
         self._on_sortie = on_sortie
         self._swap_battery = swap_battery
         self._before_done: set[str] = set()
-        self.policy = self._policy(max_home_offset_m)
+        self.policy = policy_of(self.plan.aircraft, max_home_offset_m)
 
     @staticmethod
     def _folder(plan_dir: Path) -> Path:
         return plan_dir if plan_dir.is_dir() else plan_dir.parent
-
-    def _policy(self, max_home_offset_m: float) -> Policy:
-        try:
-            profile = load_profile(self.plan.aircraft)
-        except MissionsError:
-            return Policy(max_home_offset_m=max_home_offset_m)
-        return Policy(
-            battery_wh=profile.battery_wh, max_home_offset_m=max_home_offset_m, cruise_mps=profile.cruise_mps,
-            max_airspeed_mps=profile.max_airspeed_mps,
-        )  # fmt: skip
 
     def emit(self, event: FlightEvent) -> None:
         """Tells whoever listens."""

@@ -11,11 +11,13 @@ from flight.capturelog import read_captures
 from flight.control import Order, send_order
 from flight.errors import FlightError
 from flight.events import ProgressEvent, TextEvent
-from flight.operation import fly_plan, swap_simulated
+from flight.operation import Operation, fly_plan, swap_simulated
 from flight.orders import distance_m
+from simulators.copter.faults import break_it
 from simulators.fleet import SimulatedFleet
 from tests.flight.plans import HOME, offset, write_flight_plan
 from tests.flight.test_operation import base_port
+from tests.flight.virtual import World
 
 SPEEDUP = 20.0
 
@@ -103,19 +105,31 @@ def test_one_is_called_home_the_other_flies_on_and_bad_orders_are_refused(tmp_pa
 
 
 def test_a_low_battery_brings_it_home_and_a_new_one_finishes_the_sortie(tmp_path):
-    with Flying(tmp_path, length_m=220.0, count=3, duration_s=150.0) as flying:
-        flying.wait(lambda e: e.item >= 6)
-        flying.fleet.fault(1, "battery", percent=76.0)
-    (result,) = flying.result.sorties
-    assert any(isinstance(e, TextEvent) and "energy" in e.text for e in flying.events)
+    write_flight_plan(tmp_path / "plan", length_m=220.0, count=3, duration_s=150.0)
+    events, broken = [], []
+
+    def drain(now_s):
+        vehicle = world.fleet.vehicles[0]
+        if not broken and vehicle.autopilot.sequence.index >= 6:
+            broken.append(now_s)
+            break_it(vehicle, "battery", {"percent": 78.0})
+
+    world = World(1, [HOME], each_tick=drain, seed=2, gps_noise_m=0.5)
+    operation = Operation(
+        tmp_path / "plan", world.urls, tmp_path / "out", operator="t", on_event=events.append, on_sortie=None,
+        swap_battery=swap_simulated, max_home_offset_m=30.0, speedup=1.0, key=None, overrides=(), obstacles=(),
+    )  # fmt: skip
+    (result,) = world.run(operation.run()).sorties
+    assert any(isinstance(e, TextEvent) and "energy" in e.text for e in events)
     assert (result.state, result.why) == ("landed", "")
     captures = read_captures(result.captures)
     assert result.photos == len(captures) >= 3 * 220 / 12 * 0.9
     spacing = [distance_m((a.lon, a.lat), (b.lon, b.lat)) for a, b in itertools.pairwise(captures)]
     assert max(spacing) < 25
-    assert (flying.out / "S01.2.tlog").exists()
+    assert (tmp_path / "out/S01.2.tlog").exists()
 
 
+@pytest.mark.slow
 def test_a_persons_mode_wins_over_the_guard(tmp_path):
     from pymavlink import mavutil
 
