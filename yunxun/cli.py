@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from yunxun.commands import accounts, fleet, flying, imaging, learning, logs, patrol, planning, serving
+from yunxun.commands import accounts, fleet, flying, imaging, keeping, learning, logs, patrol, planning, serving
 
 app = typer.Typer(
     name="yunxun",
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for room in (planning, flying, fleet, logs, imaging, learning, accounts, serving, patrol):
+for room in (planning, flying, fleet, logs, imaging, learning, accounts, keeping, serving, patrol):
     room.register(app)
 
 

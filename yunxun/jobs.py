@@ -22,6 +22,7 @@ from celery.signals import worker_ready
 
 from api.candidates.intake import read_features, take
 from api.database import Database
+from api.evidence.merkle import close_days
 from api.jobs import service as rows
 from api.jobs.bell import ring
 from api.jobs.models import Job
@@ -38,6 +39,8 @@ log = logging.getLogger("yunxun.jobs")
 HEARTBEAT_S = 5.0
 # How often the worker looks for rows that no broker told it of.
 SWEEP_S = 15.0
+# How often it is looked whether a day of events has ended and wants its signed root.
+CLOSE_DAYS_S = 3600.0
 
 
 class Cancelled(Exception):  # noqa: N818 - a person's wish, not an error
@@ -218,14 +221,18 @@ def ring_unfinished(settings: Settings, database: Database, *, just_started: boo
 
 def _sweep(settings: Settings) -> None:
     database = Database(api_settings(settings).url, pool_size=1)
-    just_started = True
+    just_started, next_close_s = True, 0.0
     while True:
         try:
             ring_unfinished(settings, database, just_started=just_started)
             just_started = False
+            if time.monotonic() >= next_close_s:
+                next_close_s = time.monotonic() + CLOSE_DAYS_S
+                with database.write() as session:
+                    close_days(session, api_settings(settings))
         except Exception:
             # The database may be away for a while; the worker must not die of it.
-            log.exception("could not look for unfinished jobs")
+            log.exception("the round of unfinished jobs and closed days failed")
         time.sleep(SWEEP_S)
 
 
