@@ -20,6 +20,7 @@ LENS = np.array([[1000.0, 500.0, 400.0, -0.02, 0.01, 0.001, -0.002]])
 
 
 @given(angles)
+@settings(deadline=None)
 def test_rotation_vectors_come_back(vector: list[float]) -> None:
     there = rotation(np.array([vector]))
     assert np.allclose(there @ there.transpose(0, 2, 1), np.eye(3), atol=1e-12)
@@ -27,7 +28,7 @@ def test_rotation_vectors_come_back(vector: list[float]) -> None:
 
 
 @given(st.floats(-20, 20), st.floats(-15, 15), st.floats(20, 90))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_derivatives_are_those_of_the_projection(x: float, y: float, z: float) -> None:
     point = np.array([[x, y, z]])
     _, by_point, by_lens = project_points(point, LENS)
@@ -42,7 +43,7 @@ def test_derivatives_are_those_of_the_projection(x: float, y: float, z: float) -
 
 
 @given(st.floats(0, 1000), st.floats(0, 800))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_rays_go_through_the_pixels_they_came_from(u: float, v: float) -> None:
     uv = np.array([[u, v]])
     assert np.allclose(project_points(camera_rays(LENS, uv) * 50.0, LENS)[0], uv, atol=0.05)
@@ -130,7 +131,7 @@ def test_blocks_with_a_global_tie_give_the_answer_of_the_whole() -> None:
 
 
 @given(st.integers(1, 700), st.integers(5, 60))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_every_frame_is_in_one_block_of_bounded_size(count: int, most: int) -> None:
     block = blocks_of(np.random.default_rng(count).normal(0, 100, (count, 2)), most)
     assert block.shape == (count,) and np.bincount(block).max() <= most and np.bincount(block).min() >= 1
