@@ -13,7 +13,7 @@ from simulators.exposure import Exposure
 from simulators.ground import Ground
 from simulators.lens import LOWEST_DOWN, Lens, camera_to_enu, coarse_positions, enlarged, rays
 from simulators.raster import Bytes, Floats
-from simulators.view import View, window
+from simulators.view import STRIP_ROWS, View, window
 
 SKY = (196, 210, 224)
 # Sensor noise is kept in bytes about this value.
@@ -117,22 +117,26 @@ class Darkroom:
         """Lens blur, motion blur, vignette, exposure and white balance, sensor noise."""
         optics = self.optics
         if optics.blur_px > 0.05:
-            image = cv2.GaussianBlur(image, (3, 3) if optics.blur_px < 0.8 else (0, 0), optics.blur_px)
+            cv2.GaussianBlur(image, (3, 3) if optics.blur_px < 0.8 else (0, 0), optics.blur_px, dst=image)
         speed = math.hypot(exposure.speed_north_mps, exposure.speed_east_mps)
         smear_px = speed * optics.exposure_s / max(1e-3, self.camera.gsd_at_m(max(5.0, exposure.height_rel_m)))
         if smear_px > 0.5:
             heading = math.degrees(math.atan2(exposure.speed_east_mps, exposure.speed_north_mps))
             image = cv2.filter2D(image, -1, _smear(smear_px, heading - exposure.camera_yaw_deg))
-        if optics.exposure_drift > 0:
-            table = np.arange(256, dtype=np.float32)[:, None] * np.array(self._gain(exposure), np.float32)
-            image = cv2.LUT(image, np.clip(np.rint(table), 0, 255).astype(np.uint8).reshape(256, 1, 3))
-        if optics.vignette > 0:
-            image = cv2.multiply(image, self.falloff, scale=1 / 255)
-        if self.grain is not None:
-            rng = np.random.default_rng([self.seed, exposure.index, exposure.system_id, 12])
-            dy, dx = (int(k) for k in rng.integers(0, 256, 2))
-            grain = self.grain[dy : dy + self.camera.height_px, dx : dx + self.camera.width_px]
-            image = cv2.addWeighted(image, 1.0, grain, 1.0, -GRAIN_BIAS)
+        table = np.arange(256, dtype=np.float32)[:, None] * np.array(self._gain(exposure), np.float32)
+        levels = np.clip(np.rint(table), 0, 255).astype(np.uint8).reshape(256, 1, 3)
+        rng = np.random.default_rng([self.seed, exposure.index, exposure.system_id, 12])
+        dy, dx = (int(k) for k in rng.integers(0, 256, 2))
+        # In strips and in place: a large photograph is many times the processor's cache.
+        for top in range(0, len(image), STRIP_ROWS):
+            part = image[top : top + STRIP_ROWS]
+            if optics.exposure_drift > 0:
+                cv2.LUT(part, levels, dst=part)
+            if optics.vignette > 0:
+                cv2.multiply(part, self.falloff[top : top + STRIP_ROWS], scale=1 / 255, dst=part)
+            if self.grain is not None:
+                grain = self.grain[dy + top : dy + top + len(part), dx : dx + self.camera.width_px]
+                cv2.addWeighted(part, 1.0, grain, 1.0, -GRAIN_BIAS, dst=part)
         return image
 
     def _gain(self, exposure: Exposure) -> tuple[float, float, float]:
