@@ -179,10 +179,10 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     by_frame = _selector(ties.frame, frames)
     by_point = _selector(ties.point, points)
     # Frames' and points' own blocks.
-    u = np.zeros((frames, 36))
+    squares = np.zeros((frames, 36))
     for part in _parts(len(r)):
-        u += by_frame[:, part] @ np.einsum("mki,mkj->mij", a[part], a[part]).reshape(-1, 36)
-    u = u.reshape(-1, 6, 6)
+        squares += by_frame[:, part] @ np.einsum("mki,mkj->mij", a[part], a[part]).reshape(-1, 36)
+    u: Floats = squares.reshape(-1, 6, 6)
     g_c = by_frame @ np.einsum("mki,mk->mi", a, r)
     diagonal = np.arange(3)
     u[:, diagonal, diagonal] += 1.0 / know.R_sigma**2

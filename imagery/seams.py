@@ -96,7 +96,7 @@ def label(scene: Sequence[View], surface: HeightGrid, grid: Grid) -> Labels:
         better = seen & (score < best[window])
         best[window][better] = score[better]
         chosen[window][better] = number
-    slant = np.sqrt(np.where(best >= UNTIED_PENALTY, best - UNTIED_PENALTY, best)).astype(np.float32)
+    slant = np.asarray(np.sqrt(np.where(best >= UNTIED_PENALTY, best - UNTIED_PENALTY, best)), np.float32)
     return Labels(chosen, count, slant, cell_px)
 
 
