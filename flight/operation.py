@@ -26,8 +26,7 @@ from flight.signing import SigningKey
 from flight.sortie import Files, SortieFlight
 from flight.station import Station
 from flight.vehicle import Vehicle
-from missions.aircraft import load_profile
-from missions.errors import MissionsError
+from missions.aircraft import load_profile, profile_names
 from missions.plan import Sortie, read_plan
 
 # A sortie is cut to one battery; three in all mean that something else is wrong.
@@ -85,10 +84,9 @@ def _remaining(vehicle: Vehicle) -> float:
 
 def policy_of(aircraft: str, max_home_offset_m: float = 30.0) -> Policy:
     """What preflight and guard go by for an aircraft profile; without one, what any ArduCopter can."""
-    try:
-        profile = load_profile(aircraft)
-    except MissionsError:
+    if aircraft not in profile_names():
         return Policy(max_home_offset_m=max_home_offset_m)
+    profile = load_profile(aircraft)
     return Policy(
         battery_wh=profile.battery_wh, max_home_offset_m=max_home_offset_m, cruise_mps=profile.cruise_mps,
         max_airspeed_mps=profile.max_airspeed_mps,

@@ -32,8 +32,8 @@ def base_port(count=1):
 
 
 def test_two_vehicles_fly_three_sorties_and_everything_is_on_record(tmp_path):
-    near = (*offset(HOME, 0.0, 12.0), HOME[2])
-    plan = write_flight_plan(tmp_path / "plan", (HOME, near, HOME), rally=((*offset(HOME, 5.0, 5.0), 30.5),))
+    near = (*offset(HOME, 130.0, 0.0), HOME[2])
+    plan = write_flight_plan(tmp_path / "plan", (HOME, near, HOME))
     events, phases = [], []
     with SimulatedFleet(2, [HOME, near], base_port=base_port(2), speedup=SPEEDUP) as fleet:
         result = fly_plan(
@@ -45,7 +45,7 @@ def test_two_vehicles_fly_three_sorties_and_everything_is_on_record(tmp_path):
         ("01TEST/S01", "landed", 1), ("01TEST/S02", "landed", 2), ("01TEST/S03", "landed", 1),
     ]  # fmt: skip
     assert result.failed == ()
-    assert all(r.landing_offset_m < 11 and r.photos_missing == 0 and 40 < r.duration_s < 150 for r in result.sorties)
+    assert all(r.landing_offset_m < 8 and r.photos_missing == 0 and 40 < r.duration_s < 200 for r in result.sorties)
     assert [p for s, _, p in phases if s == "S03"] == ["before", "uploading", "preflight", "flying", "landed"]
     assert phases.index(("S03", 1, "before")) > phases.index(("S01", 1, "landed"))
     for result_, sortie in zip(result.sorties, plan.sorties, strict=True):
@@ -131,7 +131,7 @@ class Cut:
 
 def test_a_lost_vehicle_fails_alone_and_delays_nobody(tmp_path, monkeypatch):
     monkeypatch.setattr("flight.sortie._LINK_GIVE_UP_S", 3.0)
-    near = (*offset(HOME, 0.0, 14.0), HOME[2])
+    near = (*offset(HOME, 130.0, 0.0), HOME[2])
     write_flight_plan(tmp_path / "plan", (HOME, near, HOME, near))
     port = base_port(2)
     landed = []
