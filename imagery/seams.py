@@ -96,8 +96,8 @@ def label(scene: Sequence[View], surface: HeightGrid, grid: Grid) -> Labels:
         better = seen & (score < best[window])
         best[window][better] = score[better]
         chosen[window][better] = number
-    slant = np.asarray(np.sqrt(np.where(best >= UNTIED_PENALTY, best - UNTIED_PENALTY, best)), np.float32)
-    return Labels(chosen, count, slant, cell_px)
+    lean = np.asarray(np.sqrt(np.where(best >= UNTIED_PENALTY, best - UNTIED_PENALTY, best)), np.float32)
+    return Labels(chosen, count, lean, cell_px)
 
 
 def write_labels(path: Path, labels: Labels, grid: Grid, crs: str) -> None:
