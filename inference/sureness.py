@@ -8,7 +8,7 @@ model card, and are few, so that they cannot learn a place by heart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from scipy.optimize import minimize
 
 # Evidence is clipped: no single cue may outweigh all others.
 _LOGIT = 5.0
+# Weight of a candidate with cues taken away, beside the candidate itself.
+POORER = 0.3
 # Weights used until a fit exists: the network's own word, tempered.
 DEFAULT = {
     "bias": 0.0,
@@ -29,20 +31,23 @@ DEFAULT = {
     "rise": 0.0,
     "before": 0.0,
     "compared": 0.0,
+    "measured": 0.0,
 }
 # The network's word, the frames, the rise and the size can only speak for a thing; flatness and an earlier day that
 # looked the same only against it.
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
-    "mean": (0, 3),
+    "mean": (0.3, 3),
     "peak": (0, 3),
     "area": (0, 2),
-    "looks": (0, 3),
+    # Never less: few of the places fitted on had frames, and a frame that does not show a thing must count against it.
+    "looks": (0.4, 3),
     "looked": (None, None),
     "height": (0, 4),
     "flat": (-6, 0),
     "rise": (0, 3),
     "before": (-3, 0),
     "compared": (None, None),
+    "measured": (None, None),
 }
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
 
@@ -97,7 +102,14 @@ def features(evidence: Evidence) -> dict[str, float]:
         "rise": 0.0 if rise is None else float(np.clip((rise - 0.1) / steady, -1, 1)),
         "before": 0.0 if evidence.before is None else logit(evidence.before),
         "compared": 0.0 if evidence.before is None else 1.0,
+        "measured": 0.0 if rise is None else 1.0,
     }
+
+
+def without(evidence: Evidence) -> list[Evidence]:
+    """The same candidate with fewer cues: no earlier day; no frames; neither of them nor a surface."""
+    alone = replace(evidence, before=None)
+    return [alone, replace(evidence, looks=()), replace(alone, looks=(), height_m=None)]
 
 
 def probability(evidence: Evidence, weights: dict[str, float]) -> float:
@@ -122,13 +134,19 @@ def fit(evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0) 
     labels = np.asarray(truth, float)
     if len(labels) < 8 or labels.min() == labels.max():
         return dict(DEFAULT)
-    table = np.array([[features(e)[name] for name in FEATURES] for e in evidence])
+    # A patrol without an earlier day, a surface or frames is judged by the same weights: each candidate is shown to
+    # the fit with its cues taken away, too, at less weight, so that what is missing is not mistaken for a bad sign.
+    poorer = [p for e in evidence for p in without(e)]
+    share = len(poorer) // len(evidence)
+    table = np.array([[features(e)[name] for name in FEATURES] for e in (*evidence, *poorer)])
+    labels = np.concatenate([labels, np.repeat(labels, share)])
+    counts = np.concatenate([np.ones(len(evidence)), np.full(len(poorer), POORER)])
     start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
 
     def loss(w: NDArray[np.float64]) -> float:
         z = w[0] + table @ w[1:]
         nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
-        return float(nll.sum() + 0.5 * pull * ((w - start)[1:] ** 2).sum() + 0.005 * w[0] ** 2)
+        return float((nll * counts).sum() + 0.5 * pull * ((w - start)[1:] ** 2).sum() + 0.005 * w[0] ** 2)
 
     best = minimize(loss, start, method="L-BFGS-B", bounds=[(None, None), *(BOUNDS[name] for name in FEATURES)])
     return {name: round(float(w), 4) for name, w in zip(("bias", *FEATURES), best.x, strict=True)}
