@@ -50,6 +50,7 @@ def area_file(folder: Path, ring: list[list[float]], **top: object) -> Path:
         "fleet land",
         "fleet goto",
         "log show",
+        "preflight",
         "verify",
         "backup",
         "restore",

@@ -189,7 +189,37 @@ def _fly_real(
     }  # fmt: skip
 
 
+@command
+def preflight(
+    plan_dir: Annotated[Path, typer.Argument(help="Folder that `yunxun plan` wrote.")],
+    connect: Annotated[list[str], typer.Option(help="tcp:HOST:PORT, udp:HOST:PORT, serial:DEVICE:BAUD.")],
+    wait_s: Annotated[float, typer.Option(help="How long to wait for GPS and EKF.")] = 60.0,
+    speedup: Annotated[float, typer.Option(help="Of a simulated clock.")] = 1.0,
+    as_json: AsJson = False,
+) -> tuple[dict[str, Any], list[str]]:
+    """Check every vehicle against its first sortie: link, GPS, EKF, battery, home, wind; nothing is armed.
+
+    Example: yunxun preflight plan/ --connect udp:0.0.0.0:14550
+    """
+    from flight.readiness import check_readiness
+
+    found = check_readiness(plan_dir, connect, wait_s=wait_s, speedup=speedup)
+    vehicles: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for ready in found:
+        checks = [{"name": c.name, "grade": c.grade, "detail": c.detail} for c in ready.checks]
+        vehicles.append({"system_id": ready.system_id, "sortie": ready.sortie_id, "go": ready.go, "checks": checks})
+        short = ready.sortie_id.rsplit("/", 1)[-1]
+        lines.append(f"vehicle {ready.system_id}, {short}: {'go' if ready.go else 'no go'}")
+        lines += [f"  {c.grade:<4}  {c.name:<10} {c.detail}" for c in ready.checks]
+    result = {"vehicles": vehicles}
+    if not all(ready.go for ready in found):
+        raise PartlyDone(result, lines)
+    return result, lines
+
+
 def register(app: typer.Typer) -> None:
     """Adds this room's verbs."""
     app.command()(simulate)
+    app.command()(preflight)
     app.command()(fly)

@@ -19,9 +19,7 @@ from yunxun.settings import api_settings, load_settings
 @command
 def verify(
     dossier: Annotated[Path, typer.Argument(help="A case's dossier (zip).")],
-    key: Annotated[
-        str | None, typer.Option(help="Public key to trust, hex; else the file's own.")
-    ] = None,
+    key: Annotated[str | None, typer.Option(help="Public key to trust, hex; else the file's own.")] = None,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Check a case's dossier offline: hashes, signature, the chain of its events.
