@@ -1,6 +1,6 @@
 """The planner against its bars: coverage, path against the bound, flight time against a baseline, a city.
 
-usage: python benchmarks/planner.py [shapes] [baseline] [geometry] [city] [replan] [peers]     (default: all)
+usage: python benchmarks/planner.py [shapes] [geometry] [replan] [baseline] [city]     (default: all)
 Prints a table; exits 1 where a bar is missed.
 """
 
@@ -278,16 +278,8 @@ def bench_replan(folder: Path) -> None:
     row("  sorties changed", len(done.dropped), 0, digits=0, note=f"{len(done.kept)} kept, {len(done.added)} added")
 
 
-def bench_peers(folder: Path) -> None:
-    """Planners that pip can install, on the same polygons; none is a dependency of ours."""
-    try:
-        import opencoverage  # noqa: F401
-    except ImportError:
-        print("peers: opencoverage, drone-flightplan and fields2cover are not installed here: see docs/planner.md")
-
-
 def main() -> None:
-    chosen = sys.argv[1:] or ["shapes", "baseline", "geometry", "city", "replan", "peers"]
+    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "baseline", "city"]
     with tempfile.TemporaryDirectory() as name:
         for part in chosen:
             globals()[f"bench_{part}"](Path(name))

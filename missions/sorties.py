@@ -18,8 +18,8 @@ from missions.energy import FlightModel
 from missions.frame import Array
 from missions.routing import Router
 
-# Finer pieces let a sortie end where a lane passes nearest to home: 32 instead of 8 a sortie took 4 % off the flight
-# time of areas of 3 to 5 km2 flown by an 18-minute aircraft (benchmarks/planner.py baseline).
+# Finer pieces let a sortie end where a lane passes nearest to home: 32 instead of 8 a sortie took 2 to 4 % off the
+# flight time of areas of 3 to 5 km2 flown by an 18-minute aircraft (benchmarks/planner.py baseline, seeds 0, 4, 10).
 _PIECES_PER_SORTIE = 32
 # A finite length that no battery flies: sums of it stay numbers.
 _NO_WAY_M = 1e9
