@@ -10,6 +10,7 @@ from flight.errors import TransferError
 from flight.items import WireItem, first_difference
 from flight.transfer import download, upload, upload_verified
 from tests.flight.peer import Channel, Peer, connected
+from tests.flight.virtual import run_virtually
 
 
 def mission(count):
@@ -33,7 +34,7 @@ def test_a_mission_arrives_whole(autopilot, loss, seed):
         await upload_verified(vehicle, mission(30), 0)
         return peer
 
-    assert on_vehicle(asyncio.run(run())) == mission(30)
+    assert on_vehicle(run_virtually(run())) == mission(30)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -44,7 +45,7 @@ def test_doubled_and_late_frames_do_no_harm(seed):
         await upload_verified(vehicle, mission(25), 0)
         return peer
 
-    assert on_vehicle(asyncio.run(run())) == mission(25)
+    assert on_vehicle(run_virtually(run())) == mission(25)
 
 
 def test_fence_and_rally_are_lists_of_their_own_and_an_empty_list_clears():
@@ -59,7 +60,7 @@ def test_fence_and_rally_are_lists_of_their_own_and_an_empty_list_clears():
         assert await download(vehicle, 1) == []
         return peer
 
-    peer = asyncio.run(run())
+    peer = run_virtually(run())
     assert [len(peer.lists[kind]) for kind in (0, 1, 2)] == [3, 0, 0]
 
 
@@ -80,7 +81,7 @@ def test_an_altered_mission_is_found_and_the_old_one_put_back():
             await upload_verified(vehicle, mission(9), 0)
         return peer, old
 
-    peer, old = asyncio.run(run())
+    peer, old = run_virtually(run())
     assert on_vehicle(peer) == old
 
 
@@ -91,7 +92,7 @@ def test_no_space_just_after_boot_is_asked_again():
         await upload_verified(vehicle, mission(4), 0)
         return peer
 
-    assert len(asyncio.run(run()).lists[0]) == 4
+    assert len(run_virtually(run()).lists[0]) == 4
 
 
 def test_no_space_for_good_is_told(monkeypatch):
@@ -102,7 +103,7 @@ def test_no_space_for_good_is_told(monkeypatch):
         await upload_verified(vehicle, mission(4), 0)
 
     with pytest.raises(TransferError, match="no space for 4 mission items"):
-        asyncio.run(run())
+        run_virtually(run())
 
 
 def test_a_vehicle_that_falls_silent_is_told(monkeypatch):
@@ -117,7 +118,7 @@ def test_a_vehicle_that_falls_silent_is_told(monkeypatch):
         await upload(vehicle, mission(4), 0)
 
     with pytest.raises(TransferError, match="upload stands at item 0 of 4"):
-        asyncio.run(run())
+        run_virtually(run())
 
 
 def test_a_refusal_names_its_reason():
@@ -127,7 +128,7 @@ def test_a_refusal_names_its_reason():
         await upload(await connected(peer), mission(4), 0)
 
     with pytest.raises(TransferError, match="refused the mission at item 0 of 4: denied"):
-        asyncio.run(run())
+        run_virtually(run())
 
 
 def test_round_trips_are_used_well():
@@ -143,7 +144,7 @@ def test_round_trips_are_used_well():
         await upload_verified(vehicle, mission(60), 0)
         return asyncio.get_running_loop().time() - begun, channel.carried - before
 
-    seconds, frames = asyncio.run(run())
+    seconds, frames = run_virtually(run())
     assert seconds < 60 * 0.04
     assert frames < 2 * 60 * 2 * 1.2
 
