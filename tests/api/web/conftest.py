@@ -24,8 +24,9 @@ def chromium() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the session: while it lives, the main thread has a running event loop, and no other test may start one.
     path = chromium()
     if path is None:
         pytest.skip("no Chromium on this machine (apt install chromium)")
