@@ -35,7 +35,9 @@ def _long(tag: int, value: int) -> Entry:
 def _rational(tag: int, *values: float) -> Entry:
     data = b""
     for value in values:
-        fraction = Fraction(max(0.0, value)).limit_denominator(1_000_000)
+        # Both halves of a rational are 32-bit: a large value leaves less room for its denominator.
+        room = int((2**32 - 1) / (max(0.0, value) + 1.0))
+        fraction = Fraction(max(0.0, value)).limit_denominator(max(1, min(1_000_000, room)))
         data += struct.pack("<II", fraction.numerator, fraction.denominator)
     return tag, RATIONAL, len(values), data
 

@@ -49,13 +49,16 @@ class Flying:
         assert not self._thread.is_alive()
 
     def wait(self, condition, seconds=40):
+        """The first newest event of any vehicle that meets the condition; vehicles report in turn."""
         until = time.monotonic() + seconds
+        newest = {}
         while time.monotonic() < until:
-            last = next((e for e in reversed(self.events) if isinstance(e, ProgressEvent)), None)
-            if last is not None and condition(last):
-                return last
+            newest = {e.system_id: e for e in list(self.events) if isinstance(e, ProgressEvent)}
+            for event in newest.values():
+                if condition(event):
+                    return event
             time.sleep(0.02)
-        raise AssertionError(f"not within {seconds} s; last {last}")
+        raise AssertionError(f"not within {seconds} s; last {newest}")
 
     def order(self, verb, **values):
         return send_order(self.out, Order(verb=verb, operator="wang", **values))
