@@ -303,7 +303,8 @@ def _lines(
             + (f" (permit {by_n[n].permit_no})" if by_n[n].permitted else "")
             for n in thing.candidates
         )
-        lines.append(f"{left:<40}{right or '- missed'}")
+        nothing = "- not put before a reviewer" if thing.permitted else "- missed"
+        lines.append(f"{left:<40}{right or nothing}")
     for n in comparison.false:
         lines.append(f"{'- nothing':<40}no. {n} {by_n[n].label} p={by_n[n].probability:.2f}")
     lines += ["", f"feed: {len(events)} events, of which the last of each kind:"]
