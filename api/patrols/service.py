@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +26,7 @@ from api.errors import (
 from api.ids import ulid
 from api.patrols.models import Frame, Patrol
 from api.settings import ApiSettings
+from missions.files import write_bytes_atomically
 
 PATHS = ("folder", "mosaic", "baseline", "frames", "baseline_frames", "poses", "report", "plan", "sites", "dsm")
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$")
@@ -183,18 +182,7 @@ def _place(session: Session, patrol_id: str, name: str, digest: str, suffix: str
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".upload.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o640)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_bytes_atomically(path, data, 0o640)
     except OSError as error:
         raise UnavailableError(
             f"the photograph could not be stored ({error.strerror}): free some space, then again"
