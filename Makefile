@@ -26,8 +26,8 @@ test-all: setup
 	$(PY) -m pytest -n 2 --dist loadfile -m ''
 
 check: setup
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check --no-cache .
+	$(VENV)/bin/ruff format --check --no-cache .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

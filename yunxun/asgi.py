@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from api.app import create_app
-
 from yunxun.settings import api_settings, load_settings
 
 app = create_app(api_settings(load_settings()))

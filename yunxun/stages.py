@@ -98,7 +98,6 @@ def detect_in_mosaic(mosaic: Path, baseline: Path | None, permits: Path | None, 
 def detect_in_photos(photos: Sequence[Path], gsd_cm: float | None, report: Report) -> SiteCollection:
     """Candidates of single photographs, placed on the ground by GPS, height and gimbal."""
     from imagery.single import poses_of_photos
-
     from inference.detect import detect_photos
 
     poses = poses_of_photos(list(photos), gsd_m=None if gsd_cm is None else gsd_cm / 100.0)

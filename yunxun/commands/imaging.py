@@ -84,7 +84,6 @@ def detect(
     Example: yunxun detect patrols/day2 --baseline patrols/day1 --permits permits.geojson --out sites.geojson
     """
     from inference.detect import write_sites
-
     from yunxun import stages
 
     for path in source:
