@@ -1,7 +1,8 @@
 """A brigade on one machine: decoding, ingest, uploads over bad links, and 46 vehicles flying at real time.
 
     python benchmarks/fleet.py                 # decode, ingest, upload: about a minute of CPU
-    python benchmarks/fleet.py --live 90       # and 46 simulated vehicles over TCP for 90 s of wall time
+    python benchmarks/fleet.py --live 90       # and 46 simulated vehicles over TCP, 90 s from when all are in the air
+    python benchmarks/fleet.py --only --live 90
 
 CPU shares are process time over stream time, so that a busy machine does not falsify them. Uploads run on a virtual
 clock: their seconds are the protocol's, and the CPU they took is told beside. Exit 3 where a bar is missed.
@@ -29,20 +30,19 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from pymavlink import mavutil
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from benchmarks._live import fly_live
 from flight import clock
 from flight.address import Address
 from flight.items import WireItem, first_difference
 from flight.link import Link
-from flight.operation import Operation, swap_simulated
 from flight.record import Recorder
 from flight.station import Channel as OurChannel
-from flight.station import Station
 from flight.transfer import download, upload_verified
 from flight.wire import Decoder
-from simulators.fleet import SimulatedFleet, homes_around
 from tests.flight.peer import Channel, Peer, connected
-from tests.flight.plans import HOME, write_flight_plan
+from tests.flight.test_fuzz import fuzz_signed, refused_of
 from tests.flight.virtual import VirtualLoop
+from tests.simulators.copter.test_fuzz import fuzz as fuzz_simulator
 
 VEHICLES, RATE_HZ, ITEMS = 46, 100, 200
 RESULTS: dict[str, Any] = {}
@@ -242,82 +242,57 @@ def uploads(name: str, bar_s: float, **bad: float) -> None:
     told(f"{name}: 46 x 200 items uploaded and verified, s", took_s, bar_s, took_s <= bar_s and equal == VEHICLES)
 
 
-def live(seconds: float) -> None:
-    """46 missions at real time over TCP; our CPU and the simulator's, heartbeats and the loop's lag."""
-    homes = homes_around(*HOME, VEHICLES, spacing_m=90.0)
-    lags: list[float] = []
-
-    async def lag() -> None:
-        while True:
-            due = time.monotonic() + 0.02
-            await asyncio.sleep(0.02)
-            lags.append(time.monotonic() - due)
-
-    late = [0.0]
-
-    class Watched(Station):
-        async def __aexit__(self, *args: object) -> None:
-            late[0] = self.worst_heartbeat_late_s
-            await super().__aexit__(*args)
-
-    async def run(operation: Operation) -> None:
-        import flight.operation as module
-
-        module.Station = Watched  # type: ignore[misc]
-        lagging = asyncio.create_task(lag())
-        flying = asyncio.create_task(operation.run())
-        await asyncio.wait({flying}, timeout=seconds)
-        lagging.cancel()
-        flying.cancel()
-        await asyncio.gather(flying, lagging, return_exceptions=True)
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_flight_plan(folder / "plan", homes, length_m=60.0, count=3, duration_s=120.0)
-        with SimulatedFleet(VEHICLES, homes, base_port=21000) as fleet:
-            operation = Operation(
-                folder / "plan", fleet.urls, folder / "out", operator="bench", on_event=None, on_sortie=None,
-                swap_battery=swap_simulated, max_home_offset_m=30.0, speedup=1.0, key=None, overrides=(), obstacles=(),
-            )  # fmt: skip
-            ticks = os.sysconf("SC_CLK_TCK")
-
-            def simulator_s() -> float:
-                fields = Path(f"/proc/{fleet.pid}/stat").read_text().rsplit(")", 1)[1].split()
-                return (int(fields[11]) + int(fields[12])) / ticks
-
-            ours_s, theirs_s, wall_s = time.process_time(), simulator_s(), time.monotonic()
-            asyncio.run(run(operation))
-            wall_s = time.monotonic() - wall_s
-            ours_s, theirs_s = time.process_time() - ours_s, simulator_s() - theirs_s
-    RESULTS["live_flying"] = sum(1 for flight in operation.airspace.flights) + len(operation.results)
-    RESULTS["live_cores_flight"], RESULTS["live_cores_simulator"] = (
-        round(ours_s / wall_s, 3),
-        round(theirs_s / wall_s, 3),
-    )
+def fuzzed(count: int) -> None:
+    """Damaged, replayed, forged and unsigned frames into our station and into the simulated vehicle."""
+    begun = time.process_time()
+    before, after, counts, seen = fuzz_signed(count, 6)
+    refused = refused_of(counts)
+    RESULTS["fuzz_flight_refused"] = refused
     told(
-        "46 flying at real time, cores (both sides)",
-        (ours_s + theirs_s) / wall_s,
-        1.0,
-        (ours_s + theirs_s) / wall_s <= 1,
+        f"{count} fuzzed frames into the stack: taken, or state changed",
+        counts.packets - 1 + (after != before) + (seen != {1}),
+        0,
+        counts.packets == 1 and after == before and seen == {1} and sum(refused.values()) > 0.8 * count,
     )
-    p99_ms = sorted(lags)[int(len(lags) * 0.99)] * 1e3
-    told("packet to state p99 (loop lag), ms", p99_ms, 100, p99_ms <= 100)
-    told("worst heartbeat late, s", late[0], 0.5, late[0] <= 0.5)
-    RESULTS["live_load_average"] = os.getloadavg()[0]
+    link, _ = fuzz_simulator(count)  # asserts that nothing changed
+    told(f"{count} fuzzed frames into the simulator: state changed", 0, 0, True)
+    RESULTS["fuzz_simulator_refused"] = str(link.channel.decoder.refused)
+    RESULTS["fuzz_cpu_s"] = round(time.process_time() - begun, 1)
+
+
+def live(seconds: float, count: int) -> None:
+    """46 missions at real time over TCP; our CPU and the simulator's, packet to state, heartbeats."""
+    seen = fly_live(count, seconds)
+    RESULTS["live_measured_s"], RESULTS["live_packets_per_s"] = round(seen.seconds), round(seen.packets / seen.seconds)
+    RESULTS["live_cores_flight"] = round(seen.flight_s / seen.seconds, 3)
+    RESULTS["live_cores_simulator"] = round(seen.simulator_s / seen.seconds, 3)
+    RESULTS["live_cores_from_first_connection"] = round(seen.whole_cores, 3)
+    RESULTS["live_load_average"] = round(os.getloadavg()[0], 1)
+    told(f"{count} missions at real time: in the air at once", seen.vehicles, count, seen.vehicles >= count)
+    told("the same, cores of simulator and stack together", seen.cores, 1.0, seen.cores <= 1)
+    told("packet to state p99 (wait for the loop), ms", seen.lag_p99_ms, 100, seen.lag_p99_ms <= 100)
+    told("vehicle's own stamp to state p99, ms", seen.packet_p99_ms, 100, seen.packet_p99_ms <= 100)
+    told("worst heartbeat late, s", seen.heartbeat_late_s, 0.5, seen.heartbeat_late_s <= 0.5)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--vehicles", type=int, default=VEHICLES, help="of --live")
+    parser.add_argument("--fuzz", type=int, default=0, metavar="FRAMES", help="damaged frames into stack and simulator")
+    parser.add_argument("--only", action="store_true", help="nothing but what --live and --fuzz ask for")
     options = parser.parse_args()
-    decode()
-    ingest()
-    uploads("100 ms round trip", 25.0, delay_s=0.05)
-    uploads("10 % loss", 60.0, delay_s=0.01, loss=0.1)
-    uploads("100 ms and 10 % loss", 60.0, delay_s=0.05, loss=0.1)
-    uploads("30 % loss", 600.0, delay_s=0.02, loss=0.3)
+    if not options.only:
+        decode()
+        ingest()
+        uploads("100 ms round trip", 25.0, delay_s=0.05)
+        uploads("10 % loss", 60.0, delay_s=0.01, loss=0.1)
+        uploads("100 ms and 10 % loss", 60.0, delay_s=0.05, loss=0.1)
+        uploads("30 % loss", 600.0, delay_s=0.02, loss=0.3)
+    if options.fuzz:
+        fuzzed(options.fuzz)
     if options.live:
-        live(options.live)
+        live(options.live, options.vehicles)
     RESULTS["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(RESULTS))
     return 3 if MISSED else 0

@@ -75,6 +75,46 @@ def fuzz(count, seed):
     return asyncio.run(run())
 
 
+def fuzz_signed(count, seed):
+    """Damaged, replayed, forged and unsigned frames into a signed channel: (state before, after, counts, ids seen)."""
+
+    async def run():
+        rng, key = random.Random(seed), SigningKey(b"k" * 32)
+        channel = Channel(Quiet(Address("tcp", "memory", 1)), key, 1.0, 1)
+        genuine = frames(Encoder(1, 1, Signer(key)))
+        channel.link.on_data(
+            Encoder(1, 1, Signer(key)).encode(mavlink.MAVLink_heartbeat_message(2, 3, 81, 0, 3, 3)), None
+        )
+        vehicle = channel.vehicles[1]
+        before = copy.deepcopy(vehicle.state)
+        forged, bare = frames(Encoder(1, 1, Signer(SigningKey(b"x" * 32)))), frames(Encoder(1, 1))
+        for number in range(count):
+            kind = number % 8
+            # The genuine ones were signed before the heartbeat that opened the stream: replays, every one of them.
+            frame = rng.choice((genuine, forged, bare)[kind]) if kind < 3 else damaged(rng.choice(genuine), rng)
+            channel.link.on_data(frame, None)
+        (decoder,) = channel.decoders
+        return before, vehicle.state, decoder.counts, set(channel.vehicles)
+
+    return asyncio.run(run())
+
+
+def refused_of(counts):
+    """Frames (and stray bytes between them) that were let go, by kind."""
+    return {
+        "checksum": counts.bad_crc, "flags": counts.bad_flags, "unknown id": counts.unknown_id,
+        "signature": counts.bad_signature, "unsigned": counts.unsigned,
+    }  # fmt: skip
+
+
+def test_a_signed_channel_takes_nothing_replayed_forged_unsigned_or_damaged():
+    before, after, counts, seen = fuzz_signed(8_000, 5)
+    assert after == before
+    assert (seen, counts.packets) == ({1}, 1)
+    assert sum(refused_of(counts).values()) > 8_000 * 0.8
+    assert min(counts.bad_crc, counts.bad_signature, counts.unsigned) > 500
+
+
 def check(count, seed):
     before, after, counts, seen = fuzz(count, seed)
     assert after == before
