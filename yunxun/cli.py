@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import typer
 
 from yunxun.commands import accounts, fleet, flying, imaging, keeping, learning, logs, patrol, planning, serving
@@ -22,6 +24,8 @@ for room in (planning, flying, fleet, logs, imaging, learning, accounts, keeping
 
 def main() -> None:
     """Entry point of the console script."""
+    # Started in a script's background, a process inherits an ignored SIGINT; `kill -INT` must stop it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     app()
 
 
