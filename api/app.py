@@ -15,6 +15,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems, telemetry
 from api.auth.access import TokenCache
+from api.auth.oidc import RelyingParty
+from api.auth.oidc_routes import router as oidc
 from api.auth.routes import router as auth
 from api.candidates.routes import router as candidates
 from api.cases.routes import router as cases
@@ -63,10 +65,14 @@ def create_app(settings: ApiSettings) -> FastAPI:
     tokens = TokenCache(database, settings)
     pictures = PictureCache(settings.data_dir / "cache" / "pictures")
 
+    party = RelyingParty(settings.oidc) if settings.oidc else None
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(_begin, database)
         yield
+        if party is not None:
+            party.close()
         database.close()
 
     app = FastAPI(
@@ -80,11 +86,13 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
     app.state.context = context = Context(settings, database, tokens, pictures)
     app.state.tokens = tokens
+    app.state.oidc = party
     problems.install(app)
     app.add_middleware(LimitBody, body=settings.max_body_bytes, upload=settings.max_upload_bytes)
     telemetry.install(app, context)
     for router in (
         auth,
+        oidc,
         patrols,
         jobs,
         candidates,

@@ -1,6 +1,6 @@
 """All tables in one place, for migrations and for whoever joins across slices."""
 
-from api.auth.models import Audit, Idempotency, Token, User
+from api.auth.models import Audit, Idempotency, OidcLogin, Token, User
 from api.base import Base
 from api.candidates.models import Candidate
 from api.cases.models import Case, CaseCount, CaseCounter, CaseDay, CaseTile
@@ -39,6 +39,7 @@ __all__ = [
     "Job",
     "Lookup",
     "MerkleRoot",
+    "OidcLogin",
     "Patrol",
     "Place",
     "Site",

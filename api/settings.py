@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from api.auth.oidc_settings import OidcSettings
 from api.errors import ApiError
 
 
@@ -39,13 +41,10 @@ class ApiSettings(BaseModel):
         max_upload_bytes: Largest uploaded photograph.
         rate_per_s: Requests a second that one token may make on average; 0 for no limit.
         rate_burst: Requests it may make at once.
-        oidc_issuer: OpenID Connect issuer whose ID tokens may be exchanged for ours; "" for local accounts only.
-        oidc_audience: Our client id there.
-        oidc_jwks_url: Where its keys are; "" for `<issuer>/.well-known/jwks.json`.
-        oidc_role_claim: Claim that names the role.
+        oidc: The bureau's identity provider; None for local accounts only.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     database_url: str = ""
     broker_url: str = ""
@@ -69,11 +68,26 @@ class ApiSettings(BaseModel):
     max_upload_bytes: int = 64 * 1024 * 1024
     rate_per_s: float = 0.0
     rate_burst: int = 200
-    oidc_issuer: str = ""
-    oidc_audience: str = ""
-    oidc_jwks_url: str = ""
-    oidc_role_claim: str = "role"
+    oidc: OidcSettings | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def load(cls, data_dir: Path, **engines: Any) -> ApiSettings:
+        """The engines given, and the policies of `data_dir/settings.toml` where there is one (sections as fields).
+
+        Raises:
+            ApiError: The file is no TOML, or holds what is no setting; the message names the line or the key.
+        """
+        path = data_dir / "settings.toml"
+        try:
+            told = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+            return cls.model_validate({**told, **engines, "data_dir": data_dir})
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ApiError(f"{path} cannot be read as TOML: {error}") from error
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ApiError(f"{path}: {where}: {first['msg']}") from error
 
     @property
     def url(self) -> str:

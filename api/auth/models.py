@@ -15,6 +15,7 @@ class User(Base):
     """A person with a local account, or one that OIDC vouched for."""
 
     __tablename__ = "users"
+    __table_args__ = (Index("ix_users_issuer_subject", "issuer", "subject", unique=True),)
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
@@ -25,6 +26,19 @@ class User(Base):
     failed_logins: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    issuer: Mapped[str | None] = mapped_column(String(255))
+    subject: Mapped[str | None] = mapped_column(String(255))
+
+
+class OidcLogin(Base):
+    """A log-in that came back from the identity provider: its `state` is good once, and so is the ticket after it."""
+
+    __tablename__ = "oidc_logins"
+
+    state: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    ticket: Mapped[bytes | None] = mapped_column(LargeBinary(32), index=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 
 
 class Token(Base):

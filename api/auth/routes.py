@@ -55,7 +55,8 @@ class Me(BaseModel):
     districts: list[str]
 
 
-def _answer(response: Response, request: Request, pair: service.Pair, name: str, role: str) -> Session:
+def answer_with(response: Response, request: Request, pair: service.Pair, name: str, role: str) -> Session:
+    """A session for whoever logged in, and the cookie that lets the browser fetch its pictures."""
     # The web app's pictures are fetched by the browser itself, which sends a cookie and no header.
     response.set_cookie(
         COOKIE,
@@ -84,7 +85,7 @@ def login(body: LoginIn, request: Request, response: Response, here: Here) -> Se
     # Raised after the commit: a wrong password has to be counted.
     if user is None or pair is None:
         raise UnauthorizedError("name and password do not fit")
-    return _answer(response, request, pair, user.name, user.role)
+    return answer_with(response, request, pair, user.name, user.role)
 
 
 @router.post("/refresh")
@@ -97,7 +98,7 @@ def refresh(body: RefreshIn, request: Request, response: Response, here: Here) -
         raise UnauthorizedError("this refresh token is no good: log in again")
     with here.database.read() as session:
         actor, _ = service.authenticate(session, pair.access_token)
-    return _answer(response, request, pair, actor.name, actor.role)
+    return answer_with(response, request, pair, actor.name, actor.role)
 
 
 @router.post("/logout", status_code=204)
