@@ -16,6 +16,7 @@ from rasterio.transform import Affine
 from shapely.geometry import mapping, shape
 
 from imagery.stitch import StitchOptions, stitch
+from inference.change import global_shift
 from inference.detect import BaselineFiles, DetectRequest
 from inference.sites import SiteCollection
 from inference.training.scoring import Case, Found, TrueThing
@@ -158,6 +159,22 @@ def busy(seed: int) -> Changes:
     )
 
 
+def offset_m(seed: int, size_m: float, folder: Path) -> tuple[float, float]:
+    """Where a town's mosaic lies relative to the truth (east, north): by registering it with the true orthophoto.
+
+    A plain receiver's mosaic is a metre or two off as a whole. How well it is placed is the stitcher's bar; how well
+    things are outlined on it is ours, so the truth is laid onto the mosaic.
+    """
+    town = build_town(seed, size_m=(size_m, size_m))
+    ortho = town.day(1, season="summer", changes=busy(seed)).render_ortho(0.2)
+    true = folder / "true.tif"
+    _write(true, np.asarray(ortho.rgb), f"EPSG:{town.crs.to_epsg()}", ortho.transform, lossy=False)
+    shift = global_shift(folder / "day1" / "mosaic.tif", true)
+    if shift.why is not None:
+        raise RuntimeError(f"{folder}: the mosaic could not be laid on the true orthophoto: {shift.why}")
+    return shift.dx_px, -shift.dy_px
+
+
 def town_from_frames(seed: int, folder: Path, size_m: float) -> TownFiles:
     """Two days photographed, stitched one onto the other: the whole pipeline."""
     write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), processes=1)
@@ -165,6 +182,7 @@ def town_from_frames(seed: int, folder: Path, size_m: float) -> TownFiles:
     _stitched(then, None)
     _stitched(now, then / "mosaic.tif")
     to_metres = Transformer.from_crs("EPSG:4326", CRS, always_xy=True)
+    east, north = offset_m(seed, size_m, folder)
     truth = []
     for feature in json.loads((now / "truth.geojson").read_text(encoding="utf-8"))["features"]:
         properties = feature["properties"]
@@ -173,6 +191,7 @@ def town_from_frames(seed: int, folder: Path, size_m: float) -> TownFiles:
         if properties["family"] == "construction" and not properties["new"]:
             continue
         polygon = shapely.transform(shape(feature["geometry"]), to_metres.transform, interleaved=False)
+        polygon = shapely.affinity.translate(polygon, east, north)
         truth.append(
             TrueThing(
                 polygon,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,13 +18,14 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from inference.candidates import Candidate
+from inference.candidates import UNSURE_CAP, Candidate
 from inference.detect import Judged, context_of, judge_patrol
 from inference.engine import ModelFamily
 from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.request import BaselineFiles, DetectRequest
-from inference.sureness import DEFAULT, Evidence, fit, threshold_for_recall
+from inference.sureness import DEFAULT, Evidence, fit, probability, threshold_for_recall
+from inference.training.pictures import Place
 from inference.training.scenes import Thing, held_out, read_card, read_scene, scene_folders
 from inference.training.scoring import Case, Found, Measure, TrueThing, candidate_truth, score
 
@@ -32,6 +33,8 @@ Progress = Callable[[int, int, str], None]
 FAMILY: dict[ModelFamily, str] = {"change": "construction", "waste": "sanitation"}
 # Smaller things count neither way: below what the drone's resolution promises.
 LEAST_M2 = {"construction": 6.0, "sanitation": 1.0}
+# Fewer candidates than this say too little to fit a dozen weights on.
+_LEAST_CANDIDATES = 30
 # A scene lies in pixels, nowhere on the earth; it is judged as if here.
 _CRS, _LEFT, _TOP = "EPSG:32650", 500_000.0, 3_880_000.0
 
@@ -53,6 +56,20 @@ class JudgedScene:
             for c in self.judged.candidates
         )
         return Case(self.place, self.area_m2, found, self.truth)
+
+
+def place_of(scene: JudgedScene) -> Place:
+    """A judged scene to draw: its case, and windows cut out of its pictures."""
+    gsd_m = read_card(scene.folder).gsd_m
+    read = read_scene(scene.folder, gsd_m, two_days=True)
+    images = [image for image in (read.before, read.after) if image is not None]
+
+    def window(west: float, north: float, side: float) -> list[NDArray[np.uint8]]:
+        col, row, size = round((west - _LEFT) / gsd_m), round((_TOP - north) / gsd_m), max(1, round(side / gsd_m))
+        shift = np.array([[1, 0, -col], [0, 1, -row]], np.float32)
+        return [np.asarray(cv2.warpAffine(image, shift, (size, size)), np.uint8) for image in images]
+
+    return Place(scene.case(), window)
 
 
 def _write(path: Path, values: NDArray, gsd_m: float) -> Path:
@@ -172,6 +189,27 @@ def _labelled(scenes: Sequence[JudgedScene], family: str) -> tuple[list[Evidence
     return evidence, real, missed
 
 
+def fit_weights(family: ModelFamily, scenes: Sequence[JudgedScene]) -> dict[str, float]:
+    """Weights of the probability fitted on scenes; empty where they hold too few candidates to tell."""
+    evidence, real, _ = _labelled(scenes, FAMILY[family])
+    if len(evidence) < _LEAST_CANDIDATES or not (any(real) and not all(real)):
+        return {}
+    return fit(evidence, real)
+
+
+def reweighed(scene: JudgedScene, family: str, weights: dict[str, float]) -> JudgedScene:
+    """The same scene with a family's probabilities by other weights."""
+
+    def weigh(candidate: Candidate) -> Candidate:
+        if candidate.family != family:
+            return candidate
+        sure = probability(candidate.evidence, weights)
+        return replace(candidate, probability=min(sure, UNSURE_CAP) if candidate.unsure else sure)
+
+    judged = replace(scene.judged, candidates=[weigh(c) for c in scene.judged.candidates])
+    return replace(scene, judged=judged)
+
+
 def calibrate(
     family: ModelFamily, scenes: Sequence[JudgedScene], folder: Path, promise: float = 0.9, least: float = 0.5
 ) -> dict[str, float]:
@@ -190,7 +228,6 @@ def calibrate(
         The fitted weights.
     """
     from inference.engine import read_card as read_model
-    from inference.sureness import probability
 
     evidence, real, missed = _labelled(scenes, FAMILY[family])
     weights = fit(evidence, real)

@@ -28,15 +28,20 @@ class Donor:
     side_px: float
 
 
+# Without an outline of their own worth cutting along, or of no clear class.
+_UNCUT = ("wall", "heap_spoil", "container", "mined")
+
+
 def donors(scenes: Sequence[Scene], family: str, least_px: float = 5.0, most_px: float = 130.0) -> list[Donor]:
-    """What can be cut out: things of a family that are fully inside a simulated scene."""
+    """What can be cut out: things of a family that are fully inside a simulated scene, on its later day."""
     found = []
     for scene in scenes:
         if scene.card.source == "photograph":
             continue
         height, width = scene.after.shape[:2]
         for thing in scene.things:
-            if thing.family != family or thing.kind == "gone" or thing.label == "wall":
+            gone = thing.kind == "gone" or (thing.model_extra or {}).get("fate") == "gone"
+            if thing.family != family or gone or thing.label in _UNCUT:
                 continue
             points = np.asarray(thing.polygon)
             low, high = points.min(axis=0), points.max(axis=0)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.training.junk import dump, tidy
 from inference.training.paste import Donor, paste
 from inference.training.scenes import Scene, Thing
 
@@ -130,16 +131,52 @@ def _with_pasted(
     return image, added
 
 
+def _cloth(scene: Scene | None, rng: Rng) -> Image | None:
+    """A piece of another picture, for things to wear."""
+    if scene is None or min(scene.after.shape[:2]) < CROP_PX:
+        return None
+    row, col = (int(rng.integers(0, n - CROP_PX + 1)) for n in scene.after.shape[:2])
+    return np.ascontiguousarray(np.rot90(scene.after[row : row + CROP_PX, col : col + CROP_PX], int(rng.integers(4))))
+
+
+@dataclass(frozen=True)
+class _Strewn:
+    """A crop with junk drawn into it, and where its kinds lie."""
+
+    image: Image
+    waste: Target
+    spoil: Target
+    litter: Target
+
+
+def _with_junk(image: Image, scene: Scene, other: Scene | None, rng: Rng, chance: float, bare: bool) -> _Strewn:
+    """Junk in a `chance` of crops; what is tidy only where no labelled waste could come to lie below it (`bare`)."""
+    half = CROP_PX // _OUT
+    empty = np.zeros((half, half), np.float32)
+    masks = {"waste": empty, "spoil": empty, "litter": empty}
+    if bare and rng.random() < 0.4:
+        image = tidy(image, rng, scene.gsd_m)
+    if rng.random() < chance:
+        for _ in range(int(rng.integers(1, 4))):
+            image, junk = dump(image, rng, scene.gsd_m, _cloth(other, rng))
+            small = cv2.resize(junk.mask, (half, half), interpolation=cv2.INTER_AREA)
+            mask = np.asarray(small >= 0.5, np.float32)
+            for name in ("waste", {"spoil": "spoil", "rubble": "spoil", "litter": "litter"}.get(junk.kind, "waste")):
+                masks[name] = np.maximum(masks[name], mask)
+    return _Strewn(image, masks["waste"], masks["spoil"], masks["litter"])
+
+
 _HERE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
-def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
+def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = (), other: Scene | None = None) -> Sample:
     """One crop for the waste network: channels waste, spoil, litter (the last two count only on waste).
 
     Args:
         scene: Any; one without waste gets some from `bank` in a half of the crops.
         rng: Draws everything.
         bank: Heaps to lay in.
+        other: Lends textures to what is drawn.
     """
     real = _family(scene, "sanitation", ("new", "existing", "altered"))
     trap = [t for t in scene.things if t.family == "none" and not _neutral(t)]
@@ -152,17 +189,17 @@ def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
     focus = pool[int(rng.integers(len(pool)))] if pool else []
     matrix = _similarity(rng, centre_of(scene, rng, focus, 0.75), CROP_PX)
     image = _warp(scene.after, matrix, CROP_PX)
-    image, laid = _with_pasted(image, bank, rng, 0.55 if not real else 0.1, 8.0)
-    heavy, light = ("spoil", "construction_waste"), ("litter",)
-    waste = np.maximum(_draw(real, matrix, CROP_PX), _draw(laid, _HERE, CROP_PX))
-    spoil = np.maximum(
-        _draw([t for t in real if t.label in heavy], matrix, CROP_PX),
-        _draw([t for t in laid if t.label in heavy], _HERE, CROP_PX),
-    )
-    litter = np.maximum(
-        _draw([t for t in real if t.label in light], matrix, CROP_PX),
-        _draw([t for t in laid if t.label in light], _HERE, CROP_PX),
-    )
+    lying = _draw(real, matrix, CROP_PX)
+    strewn = _with_junk(image, scene, other, rng, 0.6 if not real else 0.25, not lying.any())
+    image, laid = _with_pasted(strewn.image, bank, rng, 0.35 if not real else 0.1, 8.0)
+
+    def kind(labels: tuple[str, ...], drawn: Target) -> Target:
+        there = _draw([t for t in real if t.label in labels], matrix, CROP_PX)
+        return np.maximum.reduce([there, _draw([t for t in laid if t.label in labels], _HERE, CROP_PX), drawn])
+
+    waste = np.maximum.reduce([lying, _draw(laid, _HERE, CROP_PX), strewn.waste])
+    spoil = kind(("spoil", "construction_waste"), strewn.spoil)
+    litter = kind(("litter",), strewn.litter)
     ignore = _draw([t for t in scene.things if _neutral(t)], matrix, CROP_PX)
     images: tuple[Image, ...] = (image,)
     if rng.random() < 0.2:
@@ -173,7 +210,24 @@ def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
     )
 
 
-def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
+def _with_traps(
+    before: Image, after: Image, traps: Sequence[Donor], scene: Scene, other: Scene | None, rng: Rng
+) -> tuple[Image, Image]:
+    """What comes and goes and is no structure, on one day only: vehicles and the like, junk, shrubs, stones."""
+    days = [before, after]
+    share = 0.45 if scene.card.source == "photograph" else 0.15
+    for index in (0, 1):
+        days[index], _ = _with_pasted(days[index], traps, rng, share, 10.0)
+        if rng.random() < share / 3:
+            days[index], _ = dump(days[index], rng, scene.gsd_m, _cloth(other, rng))
+        elif rng.random() < share / 4:
+            days[index] = tidy(days[index], rng, scene.gsd_m, ("shrubs", "stones"))
+    return days[0], days[1]
+
+
+def change_sample(
+    scene: Scene, rng: Rng, bank: Sequence[Donor] = (), traps: Sequence[Donor] = (), other: Scene | None = None
+) -> Sample:
     """One crop for the change network: channels new, gone, built before, built after.
 
     A scene of one day gives a pair without change; days are swapped in a half of the crops, so that what is new here
@@ -183,6 +237,8 @@ def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
         scene: Any; one without new structures gets some from `bank` in a half of the crops.
         rng: Draws everything.
         bank: Structures to lay in.
+        traps: What comes and goes and is no structure, to lay into either day.
+        other: Lends textures to what is drawn.
     """
     rising = _family(scene, "construction", ("new", "altered", "permitted"))
     falling = _family(scene, "construction", ("gone",))
@@ -191,7 +247,12 @@ def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
     same = scene.before is None or rng.random() < 0.12
     # Draw among kinds first, so that many distractors do not crowd out the few new structures.
     hard = [t for t in others if t.label == MINED]
-    pool = [p for p in (rising, rising, falling, others, standing, hard, hard) if p]
+    # New things by kind, too: extensions and walls are fewer than houses, and harder.
+    kinds = [[t for t in rising if t.label == name] for name in sorted({t.label for t in rising})]
+    risen = kinds[int(rng.integers(len(kinds)))] if kinds else []
+    traps_here = [[t for t in others if t.label == name] for name in sorted({t.label for t in others})]
+    trap = traps_here[int(rng.integers(len(traps_here)))] if traps_here else []
+    pool = [p for p in (risen, risen, risen, falling, trap, standing, hard, hard) if p]
     focus = pool[int(rng.integers(len(pool)))] if pool else []
     matrix = _similarity(rng, centre_of(scene, rng, focus, 0.8), CROP_PX)
     after = _warp(scene.after, matrix, CROP_PX)
@@ -202,6 +263,7 @@ def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
     before = _warp(source, slip, CROP_PX)
     after, laid = _with_pasted(after, bank, rng, 0.55 if not rising else 0.0, 16.0)
     pasted = _draw(laid, _HERE, CROP_PX)
+    before, after = _with_traps(before, after, traps, scene, other, rng)
     built_after = _draw([*standing, *rising], matrix, CROP_PX)
     if same:
         new = gone = np.zeros_like(built_after)
@@ -218,5 +280,7 @@ def change_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = ()) -> Sample:
         images = cast_shadow(images, rng)
     images = tuple(relight(image, rng) for image in images)
     known = 1.0 if standing or scene.card.source == "simulator" else 0.0
-    weight = np.stack([np.ones_like(new)] * 2 + [np.full_like(new, 0.25 * known)] * 2)
+    # A container may be a lorry's load or a man's home: neither way, unless something else lies there.
+    counts = 1.0 - _draw([t for t in others if t.label == "container"], matrix, CROP_PX) * (1 - np.maximum(new, gone))
+    weight = np.stack([counts] * 2 + [np.full_like(new, 0.25 * known) * counts] * 2)
     return Sample(images, np.stack(maps), weight)

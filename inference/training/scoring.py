@@ -163,6 +163,37 @@ def candidate_truth(case: Case, family: str, least_m2: float = 0.0) -> tuple[lis
     return labels, missed
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """A thing that no reviewed candidate shows (`missed`), or a reviewed candidate that shows no thing (`false`).
+
+    `probability` is the candidate's; of a missed thing, that of the surest candidate below the threshold, or None.
+    """
+
+    kind: str
+    polygon: BaseGeometry
+    area_m2: float
+    probability: float | None
+
+
+def mistakes(case: Case, family: str, threshold: float, least_m2: float = 0.0) -> list[Mistake]:
+    """What `tally` counts against the model on one place, thing by thing."""
+    truth = [t for t in case.truth if t.family == family]
+    found = [f for f in case.found if f.family == family]
+    best: dict[int, float] = {}
+    out = []
+    for candidate, hits in zip(found, _matches(found, truth), strict=True):
+        for i in hits:
+            best[i] = max(best.get(i, 0.0), candidate.probability)
+        if not hits and candidate.filed and candidate.probability >= threshold:
+            out.append(Mistake("false", candidate.polygon, candidate.polygon.area, candidate.probability))
+    for i, thing in enumerate(truth):
+        counts = thing.wanted and not thing.neutral and thing.area_m2 >= least_m2
+        if counts and best.get(i, -1.0) < threshold:
+            out.append(Mistake("missed", thing.polygon, thing.area_m2, best.get(i)))
+    return out
+
+
 def average_precision(boxes: Sequence[tuple[float, bool]], wanted: int) -> float:
     """Area under the precision-recall curve (precision made to fall), over all places together."""
     if wanted == 0:

@@ -1,7 +1,8 @@
-"""`yunxun train`, `yunxun evaluate` and `yunxun rollback`: the models."""
+"""`yunxun train`, `yunxun evaluate`, `yunxun learn` and `yunxun rollback`: the models."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +15,13 @@ from yunxun.errors import YunxunError
 from yunxun.settings import load_settings
 
 if TYPE_CHECKING:
+    from inference.training.learn import LearnReport
     from yunxun.console import Report
 
 # Towns of this seed and above are for training; lower seeds are the demo's and the benchmarks'.
 FIRST_TRAINING_TOWN = 1000
+# Towns to learn beside where there are no scenes yet: what a retraining of twenty minutes can take in.
+LEARN_TOWNS = 40
 
 
 class Family(StrEnum):
@@ -80,27 +84,92 @@ def make_scenes(data: Path, family: Family, towns: int, photographs: Path | None
 def evaluate(
     data: Annotated[list[Path], typer.Option(help="Folder of scenes; its held-out places are judged.")],
     models: Annotated[Path | None, typer.Option(help="Model registry; the packaged models when left out.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Draw every miss and every false candidate here.")] = None,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Measure the models on held-out places: recall, precision, AP50, false per km2, ECE, with 95 % intervals.
 
-    Example: yunxun evaluate --data training/
+    Example: yunxun evaluate --data training/ --pictures mistakes/
     """
     from inference.engine import read_card
     from inference.registry import serving_folder
-    from inference.training.evaluate import FAMILY, judge_held_out
+    from inference.training.evaluate import FAMILY, LEAST_M2, judge_held_out, place_of
     from inference.training.evaluate import evaluate as measure
+    from inference.training.pictures import draw_mistakes
 
     cards = {FAMILY[name]: read_card(serving_folder(name, models)) for name in FAMILY}
+    thresholds = {name: card.threshold for name, card in cards.items()}
     with progress_bar(as_json) as report:
         scenes = judge_held_out(data, models, report)
-    measured = measure(scenes, {name: card.threshold for name, card in cards.items()})
+    measured = measure(scenes, thresholds)
     result: dict[str, Any] = {"scenes": len(scenes), "places": len({scene.place for scene in scenes})}
     lines = [f"{len(scenes)} scenes of held-out places"]
     for name, values in measured.items():
         result[name] = {key: {"value": m.value, "low": m.low, "high": m.high} for key, m in values.items()}
         lines.append(f"{name} ({cards[name].name}, from p = {cards[name].threshold:g})")
         lines += [f"  {key:<22} {value}" for key, value in values.items()]
+    if pictures is not None:
+        drawn = draw_mistakes([place_of(scene) for scene in scenes], thresholds, LEAST_M2, pictures)
+        result["pictures"] = [str(path) for path in drawn]
+        lines.append(f"{len(drawn)} mistakes drawn in {pictures}")
+    return result, lines
+
+
+@command
+def learn(
+    family: Annotated[Family, typer.Argument(help="change or waste.")],
+    data: Annotated[list[Path], typer.Option(help="Scenes to train on beside the reviews; made where empty.")],
+    patrols: Annotated[Path, typer.Option(help="Folder that holds the reviewed patrols.")],
+    reviews: Annotated[Path | None, typer.Option(help="Reviewed candidates as JSON, instead of --api.")] = None,
+    api: Annotated[str | None, typer.Option(help="Take the reviews from the case API here.")] = None,
+    token: Annotated[str | None, typer.Option(help="Token for --api.", envvar="YUNXUN_TOKEN")] = None,
+    models: Annotated[Path | None, typer.Option(help="Model registry.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of this round; the same one goes on.")] = None,
+    steps: Annotated[int, typer.Option(help="Batches; 300 take about 5 minutes on a core.")] = 300,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    as_json: AsJson = False,
+) -> tuple[dict[str, Any], list[str]]:
+    """Retrain a model with reviewers' verdicts; it serves only if it is no worse on every family.
+
+    Example: yunxun learn waste --data training/ --patrols patrols/ --api http://127.0.0.1:8000
+    """
+    from inference.training.learn import learn as run
+    from inference.training.train import TrainSettings
+    from yunxun.verdicts import fetch_reviews, lessons_of, read_reviews
+
+    if (reviews is None) == (api is None):
+        raise YunxunError("give the reviews either by --api URL or by --reviews FILE")
+    if api is not None and not token:
+        raise YunxunError("--api needs --token (or YUNXUN_TOKEN): make one with `yunxun token --role reviewer`")
+    items = read_reviews(reviews) if reviews is not None else fetch_reviews(str(api), str(token))
+    lessons = lessons_of(items, patrols)
+    registry = models or load_settings().data_dir / "models"
+    folder = work or registry / f"round-{family.value}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    settings = TrainSettings(steps=steps, rate=8e-4, threads=threads, mine=False)
+    with progress_bar(as_json) as report:
+        for scenes in data:
+            make_scenes(scenes, family, LEARN_TOWNS, None, report)
+        done = run(family.value, lessons.verdicts, data, registry, folder, settings, report)
+    return _told(done, lessons.left_out)
+
+
+def _told(done: LearnReport, left_out: dict[str, int]) -> tuple[dict[str, Any], list[str]]:
+    measures = {
+        when: {name: {key: m.value for key, m in values.items()} for name, values in found.items()}
+        for when, found in (("before", done.before), ("after", done.after))
+    }
+    result: dict[str, Any] = {
+        "family": done.family,
+        "model": done.model,
+        "verdicts": done.verdicts,
+        "left_out": left_out,
+        "promoted": done.promoted,
+        "why": done.why,
+        **measures,
+    }
+    state = "serves now" if done.promoted else "is kept and does not serve"
+    lines = [f"{done.model}: {done.verdicts} reviews learnt, {state}", f"  {done.why}"]
+    lines += [f"  left out {count}: {why}" for why, count in sorted(left_out.items())]
     return result, lines
 
 
@@ -125,4 +194,5 @@ def register(app: typer.Typer) -> None:
     """Adds this room's verbs."""
     app.command()(train)
     app.command()(evaluate)
+    app.command()(learn)
     app.command()(rollback)
