@@ -75,7 +75,7 @@ import sys
 from pathlib import Path
 import orthomosaic
 out = {"version": getattr(orthomosaic, "__version__", "?")}
-from orthomosaic.cli import main
+from orthomosaic.__main__ import main
 sys.argv = ["orthomosaic", sys.argv[1], "-o", sys.argv[2] + "/pyortho.tif"]
 try:
     main()

@@ -141,10 +141,10 @@ def _warp(view: View, tone: Tone, surface: HeightGrid, grid: Grid, labels: Label
     warped = cv2.remap(part, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     inside = (map_u >= 0) & (map_v >= 0) & (map_u <= part.shape[1] - 1) & (map_v <= part.shape[0] - 1)
     weight *= inside
-    bright = cv2.multiply(_fine(tone.lift(columns, rows, view.lens), size), weight)
+    lift = tone.lift(columns, rows, view.lens)
     planes = [
-        np.asarray(cv2.multiply(plane, bright, scale=gain, dtype=cv2.CV_8U), np.uint8)
-        for plane, gain in zip(cv2.split(warped)[::-1], tone.gain, strict=True)
+        np.asarray(cv2.multiply(plane, cv2.multiply(_fine(lift[:, :, band], size), weight), dtype=cv2.CV_8U), np.uint8)
+        for band, plane in enumerate(cv2.split(warped)[::-1])
     ]
     return _Piece(top, left, planes, np.asarray(cv2.convertScaleAbs(weight, alpha=255.0), np.uint8))
 

@@ -23,6 +23,8 @@ MAX_LONG_SIDE_PX = 1000
 KEYPOINTS = 1500
 FEWEST_KEYPOINTS = 1000
 SPREAD_COLUMNS = 8
+# Long side of the small copy that colours are evened and seams are laid on: 2 % of a side tells a car from the road.
+THUMB_PX = 200
 _DESCRIPTOR_SCALE = 512.0
 
 _local = threading.local()
@@ -86,8 +88,8 @@ def feature_long_side_px(width_px: int, height_px: int) -> int:
 
 def find_features(
     data: bytes, width_px: int, height_px: int, count: int | None = None
-) -> tuple[Keypoints, NDArray[np.uint8]]:
-    """Finds keypoints and their descriptors on a reduced copy.
+) -> tuple[Keypoints, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Finds keypoints and their descriptors on a reduced copy, and keeps a smaller one.
 
     Args:
         data: The file's bytes.
@@ -96,7 +98,7 @@ def find_features(
         count: Keypoints to keep; by the size of the reduced copy when None.
 
     Returns:
-        Keypoints, and (n, 128) uint8 root-SIFT descriptors.
+        Keypoints, (n, 128) uint8 root-SIFT descriptors, and a small RGB copy (`THUMB_PX` on its long side).
     """
     target = feature_long_side_px(width_px, height_px)
     image = decode(data, target)
@@ -111,7 +113,14 @@ def find_features(
     row = np.clip(np.rint(xy[:, 1]).astype(int), 0, height - 1)
     factor = np.array([width_px / width, height_px / height], np.float32)
     full = ((xy + 0.5) * factor - 0.5).astype(np.float32)
-    return Keypoints(full, np.ascontiguousarray(small[row, column][:, ::-1]), float(factor[0])), descriptors
+    points = Keypoints(full, np.ascontiguousarray(small[row, column][:, ::-1]), float(factor[0]))
+    return points, descriptors, _thumb(image)
+
+
+def _thumb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    share = min(1.0, THUMB_PX / max(image.shape[:2]))
+    size = (max(2, round(image.shape[1] * share)), max(2, round(image.shape[0] * share)))
+    return np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)[:, :, ::-1])
 
 
 def describe(image: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

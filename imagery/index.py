@@ -121,10 +121,10 @@ def _with_features(
         if kept is not None:
             return kept
         try:
-            points, descriptors = find_features(photo.path.read_bytes(), photo.width_px, photo.height_px)
+            points, descriptors, thumb = find_features(photo.path.read_bytes(), photo.width_px, photo.height_px)
         except (ImageryError, OSError, cv2.error) as error:
             return SetAside(file=photo.file, why=f"does not decode: {error}".splitlines()[0])
-        store.save(photo.id, points, descriptors)
+        store.save(photo.id, points, descriptors, thumb)
         return points
 
     results: list[Keypoints | SetAside] = []

@@ -20,7 +20,7 @@ from imagery.baseline import (
     read_baseline,
     tie_to_baseline,
 )
-from imagery.colour import even_out
+from imagery.colour import difference, even_out
 from imagery.compose import compose
 from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
 from imagery.errors import ImageryError
@@ -28,11 +28,12 @@ from imagery.files import Progress, quiet, write_text
 from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, pixel_scale, read_marks, rms_m, scaled, to_earth
 from imagery.heights import Surface, coarse, from_dense, write_surface
 from imagery.index import Index, list_photos, read_index
+from imagery.overlaps import sample_overlaps
 from imagery.page import page
 from imagery.poses import Poses, read_poses
 from imagery.report import MosaicReport
 from imagery.scene import View, native_gsd_m, union_bounds, views
-from imagery.seams import Grid, grid_over, label, write_labels
+from imagery.seams import Grid, evened, grid_over, label, write_labels
 from imagery.solve import Solution, solve, solve_again, to_poses
 from imagery.surface import HeightGrid, ground_from_points
 from imagery.work import DescriptorStore, PairStore
@@ -121,8 +122,17 @@ def stitch(
     surface = _surface(solution, poses, scene, ground, own_gsd_m, options, tell)
     clock.done("heights")
     lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
-    tones, colour_residual = even_out(solution.ties, solution.setting.lens_of, lenses, len(scene))
-    labels = label(scene, surface.ground, grid)
+    overlaps = sample_overlaps(solution.ties, scene, store.thumb)
+    tones = even_out(overlaps, solution.setting.lens_of, lenses, len(scene))
+    held = sample_overlaps(solution.held, scene, store.thumb)
+    colour_residual = difference(held, tones, [view.lens for view in scene])
+    labels = label(
+        scene,
+        surface.ground,
+        grid,
+        lambda number: evened(store.thumb(number), tones[number], scene[number]),
+        surface.above_ground if surface.dense else None,
+    )
     compose(out_tif, scene, tones, surface.ground, grid, labels, poses.crs, options.processes, tell)
     clock.done("mosaic")
     write_text(out_tif.with_name("poses.json"), poses.model_dump_json(indent=1))
@@ -137,7 +147,7 @@ def stitch(
         labels,
         control,
         checks,
-        colour_residual=round(colour_residual, 2),
+        colour_residual=None if colour_residual is None else round(colour_residual, 2),
         registration=asdict(registration) if registration else None,
         stages=clock.stages,
         mark_pixel_scale=round(size, 4),

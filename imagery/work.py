@@ -22,7 +22,7 @@ from imagery.files import appearing
 # Matches are written this often: what a kill may cost.
 FLUSH_S = 20.0
 # Changes when features or matching change: older work is not reused.
-FORMAT = 2
+FORMAT = 3
 
 
 class DescriptorStore:
@@ -41,10 +41,11 @@ class DescriptorStore:
         self._ids: list[str] = []
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, photo_id: str, points: Keypoints, descriptors: NDArray[np.uint8]) -> None:
-        """Keeps a photograph's features: (n, 128) uint8 descriptors."""
+    def save(self, photo_id: str, points: Keypoints, descriptors: NDArray[np.uint8], thumb: NDArray[np.uint8]) -> None:
+        """Keeps a photograph's features: (n, 128) uint8 descriptors, and its small RGB copy."""
+        kept = {"xy": points.xy, "rgb": points.rgb, "descriptors": descriptors, "thumb": thumb}
         with appearing(self._folder / f"{photo_id}.npz") as temporary:
-            np.savez(temporary, xy=points.xy, rgb=points.rgb, sigma_px=points.sigma_px, descriptors=descriptors)
+            np.savez(temporary, sigma_px=points.sigma_px, **kept)  # type: ignore[arg-type]
 
     def load(self, photo_id: str) -> Keypoints | None:
         """A photograph's keypoints where an earlier run left them."""
@@ -62,6 +63,11 @@ class DescriptorStore:
         with self._lock:
             self._ids = list(photo_ids)
             self._cache.clear()
+
+    def thumb(self, frame: int) -> NDArray[np.uint8]:
+        """The frame's small RGB copy, (h, w, 3)."""
+        with np.load(self._folder / f"{self._ids[frame]}.npz") as kept:
+            return np.asarray(kept["thumb"], np.uint8)
 
     def get(self, frame: int) -> NDArray[np.float32]:
         """The frame's descriptors as unit vectors, (n, 128) float32."""
