@@ -11,6 +11,7 @@ from api.grid.models import GridCell, Place
 from api.jobs.models import Job
 from api.patrols.models import Frame, Patrol
 from api.platform.models import Delivery, Lookup
+from api.review.models import GoldAnswer, GoldItem
 from api.sites.models import ForeignCase, Site
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "FeedEpoch",
     "ForeignCase",
     "Frame",
+    "GoldAnswer",
+    "GoldItem",
     "GridCell",
     "Holiday",
     "Idempotency",
