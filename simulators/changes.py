@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from shapely.affinity import translate
 from shapely.geometry import Polygon
 
+from simulators import variety
 from simulators.errors import SimulatorError
 from simulators.palette import Palette, jitter
-from simulators.things import RGB, Building, Heap, Region, Slab, Surface, Wall, rectangle
+from simulators.restyle import restyled
+from simulators.things import RGB, Building, Car, Heap, Prop, Region, Slab, Surface, Wall, rectangle
+from simulators.waste import LABELS
 
 if TYPE_CHECKING:
     from simulators.town import Town
 
 Rng = np.random.Generator
-Thing = Building | Slab | Wall | Heap | Region
+Thing = Building | Slab | Wall | Heap | Region | Car | Prop
 TARPS: tuple[RGB, ...] = ((50, 96, 170), (60, 120, 80), (190, 190, 186), (60, 60, 62), (214, 120, 60))
 STACKS: tuple[RGB, ...] = ((164, 92, 68), (150, 148, 142), (178, 140, 96), (110, 112, 114))
 POOLS: tuple[RGB, ...] = ((84, 160, 190), (70, 140, 170))
@@ -40,6 +44,7 @@ class Changes:
         stages: Foundations of the town's building sites that have become shells, all with a permit.
         smallest_m2, largest_m2: Range of new buildings' area.
         lenient: What finds no free ground is left out instead of refused.
+        rich: `waste`'s dumps, `restyle`'s roofs and `variety`'s lean-tos and walls among the plain ones.
     """
 
     seed: int
@@ -57,6 +62,7 @@ class Changes:
     smallest_m2: float = 6.0
     largest_m2: float = 200.0
     lenient: bool = False
+    rich: bool = False
 
     @classmethod
     def by_seed(cls, seed: int, **counts: int | float) -> Changes:
@@ -127,9 +133,9 @@ class Placer:
             (wanted.buildings, lambda: self._building("new_building", False)),
             (wanted.permitted, lambda: self._building("new_building", True)),
             (wanted.over_permit, lambda: self._building("over_permit", True)),
-            (wanted.extensions, self._extension),
+            (wanted.extensions, self._addition if wanted.rich else self._extension),
             (wanted.foundations, self._foundation),
-            (wanted.walls, self._wall),
+            (wanted.walls, self._any_wall if wanted.rich else self._wall),
             (wanted.garbage, lambda: self._heap("garbage")),
             (wanted.spoil, lambda: self._heap("spoil")),
             (wanted.litter, lambda: self._heap("litter")),
@@ -156,7 +162,9 @@ class Placer:
         permit: Polygon | None = None,
         cap: float | None = None,
     ) -> None:
-        label = {"garbage": "waste_heap", "timber": "waste_heap", "rubble": "construction_waste"}.get(kind, kind)
+        label = {"garbage": "waste_heap", "timber": "waste_heap", "rubble": "construction_waste", **LABELS}.get(
+            kind, kind
+        )
         number = len(self.standing) + len(self.out) + 1
         change = Change(number, kind, family, label, thing, polygon, tall, permitted, permit, cap, self.day)
         self.out.append(change)
@@ -190,6 +198,8 @@ class Placer:
         azimuth = float(rng.uniform(0, 180))
         shape = self._spot(lambda x, y: rectangle(x, y, length, width, azimuth), 1.5)
         body = _new_body(rng, palette, shape, length, width, azimuth)
+        if self.changes.rich:
+            body = restyled(rng, body)
         if not permitted:
             self._add("shed" if area < 25 else kind, "construction", body, shape, body.top_m, False)
             return
@@ -198,6 +208,30 @@ class Placer:
             grown = rectangle(body.x, body.y, length * 0.6, width + 2, azimuth)
         cap = math.ceil(body.top_m + 1)
         self._add(kind, "construction", body, shape, body.top_m, kind != "over_permit", grown, cap)
+
+    def _addition(self) -> None:
+        """A lean-to of any kind, or at times a storey on a flat roof."""
+        for _ in range(300):
+            needs: Polygon | None = None
+            if self.rng.random() < 0.2:
+                body = variety.roof_room(self.rng, self.town)
+            else:
+                body, needs = variety.lean_to(self.rng, self.town) or (None, None)
+            if body is None or any(body.polygon.distance(c.polygon) < 4 for c in (*self.standing, *self.out)):
+                continue
+            if needs is None or self.town.is_free(needs, roads=False):
+                self._add("extension", "construction", body, body.polygon, body.top_m, False)
+                return
+        raise SimulatorError(
+            f"no building in town {self.town.seed} has room for an addition: ask for fewer, or for a larger town"
+        )
+
+    def _any_wall(self) -> None:
+        body, shape = variety.wall(self.rng)
+        spot = self._spot(lambda x, y: translate(shape, x, y), 0.8)
+        dx, dy = spot.centroid.x - shape.centroid.x, spot.centroid.y - shape.centroid.y
+        body = replace(body, points=tuple((x + dx, y + dy) for x, y in body.points))
+        self._add("wall", "construction", body, spot, body.height_m, False)
 
     def _extension(self) -> None:
         """A lean-to against a house that stands."""
@@ -298,6 +332,10 @@ class Placer:
         stretch, azimuth, seed = float(rng.uniform(1, 1.5)), float(rng.uniform(0, 180)), int(rng.integers(1, 2**31))
         if kind == "garbage":
             kind = str(rng.choice(["garbage", "garbage", "garbage", "rubble", "timber"]))
+        if self.changes.rich and kind != "litter" and rng.random() < 0.75:
+            richer = ["earth"] if kind == "spoil" else ["household", "household", "bags", "bulky", "demolition"]
+            kind = str(rng.choice([*richer, *(["branches", "demolition"] if kind != "spoil" else [])]))
+            tall = tall * float(rng.uniform(0.5, 1.1)) if kind != "earth" else tall
 
         def heap_at(x: float, y: float) -> Heap:
             return Heap(x, y, radius, tall, kind, seed, stretch, azimuth)

@@ -22,13 +22,14 @@ from pyproj import CRS, Transformer
 from shapely.geometry import Polygon
 
 from simulators.changes import Change, Changes, Placer
-from simulators.dataset import View, bent, change_record, save_picture, seen_from, write_json
+from simulators.dataset import bent, save_picture, seen_from, write_json
 from simulators.errors import SimulatorError
 from simulators.ground import Ground, save_ground
 from simulators.light import shaded, sunlit_by_strips
 from simulators.painter import Scene
 from simulators.palette import Palette
 from simulators.raster import Bytes, Floats, Grid, Noise, fill
+from simulators.scenes import Frame, View, change_record
 from simulators.sun import Sun
 from simulators.surface import SEASONS
 from simulators.things import Building, Heap, Region, Slab, Things, Wall
@@ -173,7 +174,8 @@ def _scene(folder: Path, photo: Photograph, seed: int, gsd_m: float, largest_px:
             rgb = bent(rgb, shift, rng)
         gain = rng.uniform(0.88, 1.12) * (1 + rng.normal(0, 0.02, 3))
         save_picture(folder, name, np.clip(rgb * gain, 0, 255).astype(np.uint8), heights)
-    things = [change_record(c, str(f), view, size_m, gsd_m) for c, f in zip(changes, fate, strict=True)]
+    frame = Frame(view, size_m, gsd_m)
+    things = [change_record(c, str(f), frame) for c, f in zip(changes, fate, strict=True)]
     write_json(folder / "truth.json", {"units": "px", "things": things})
     write_json(
         folder / "scene.json",

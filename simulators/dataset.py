@@ -6,12 +6,10 @@ One folder a scene: scene.json, before.jpg, after.jpg, height_before.tif, height
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,42 +18,26 @@ import cv2
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
-from shapely.affinity import translate
-from shapely.geometry import Point, Polygon
 
 from missions.camera import Camera
-from simulators.changes import Change, Changes, Placer
+from simulators.changes import Changes, Placer
+from simulators.clutter import Clutter
 from simulators.exposure import Exposure
 from simulators.files import replacing
 from simulators.frame import Darkroom, Optics
 from simulators.ground import Ground, town_ground
 from simulators.lens import Lens
 from simulators.raster import Bytes, Floats
+from simulators.scenes import Frame, View, change_record, standing, stuff_records
 from simulators.sun import Sun
-from simulators.things import Building
-from simulators.town import Town, TownDay, build_town
+from simulators.town import TownDay, build_town
+from simulators.weathering import quality, weathered
 
 Rng = np.random.Generator
 Progress = Callable[[int, int, str], None]
-SEASONS = ("spring", "summer", "summer", "autumn", "winter")
+SEASONS = ("spring", "summer", "summer", "autumn", "autumn", "winter", "drought")
 # Height seam between the two days' pictures: an orthophoto without lean, or a view from this high (m).
 LOWEST_VIEW_M, HIGHEST_VIEW_M = 90.0, 260.0
-
-
-@dataclass(frozen=True)
-class View:
-    """How one day's picture is taken: orthographic (`height_m` None), or from a point above the scene."""
-
-    x: float
-    y: float
-    height_m: float | None
-
-    def image_xy(self, x: float, y: float, up_m: float) -> tuple[float, float]:
-        """Where a point `up_m` above the scene's middle ground appears on the ground plane."""
-        if self.height_m is None:
-            return x, y
-        grow = self.height_m / max(5.0, self.height_m - up_m)
-        return self.x + (x - self.x) * grow, self.y + (y - self.y) * grow
 
 
 def write_change_pairs(
@@ -65,6 +47,7 @@ def write_change_pairs(
     size_m: float = 160.0,
     gsd_m: float = 0.08,
     one_day: bool = False,
+    rich: bool = True,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[Path]:
@@ -76,13 +59,14 @@ def write_change_pairs(
         size_m: Side of a scene.
         gsd_m: Metres a pixel.
         one_day: Leaves the earlier day out (waste tiles).
+        rich: With `clutter`, other roofs, `waste`'s dumps, turned crowns and `weathering`.
         processes: Worker processes.
         progress: Called with (done, total, what).
 
     Returns:
         The scene folders.
     """
-    jobs = [(out_dir / f"town-{seed:05d}", seed, size_m, gsd_m, one_day) for seed in seeds]
+    jobs = [(out_dir / f"town-{seed:05d}", seed, size_m, gsd_m, one_day, rich) for seed in seeds]
     todo = [job for job in jobs if not (job[0] / "scene.json").exists()]
     done = len(jobs) - len(todo)
     if processes <= 1:
@@ -105,48 +89,53 @@ def write_waste_tiles(out_dir: Path, seeds: Iterable[int], **options: Any) -> li
     return write_change_pairs(out_dir, seeds, one_day=True, **options)
 
 
-def _write_scene(job: tuple[Path, int, float, float, bool]) -> None:
+def _write_scene(job: tuple[Path, int, float, float, bool, bool]) -> None:
     cv2.setNumThreads(1)
     write_scene(*job)
 
 
-def write_scene(folder: Path, seed: int, size_m: float, gsd_m: float, one_day: bool) -> None:
+def write_scene(folder: Path, seed: int, size_m: float, gsd_m: float, one_day: bool, rich: bool = True) -> None:
     """One scene: what came, what went, what stayed, in pixels of the later picture."""
     rng = np.random.default_rng([seed, 321])
     town = build_town(seed, size_m=(size_m, size_m))
-    changes = Placer(town, _busy(seed, rng, size_m)).place()
+    clutter = None
+    if rich:
+        town, clutter = town.restyled(seed), Clutter(seed, float(rng.uniform(0.5, 1.6)))
+    changes = Placer(town, _busy(seed, rng, size_m, rich)).place()
     # Some of what was placed stands on both days, some only on the first.
     fate = rng.choice(["new", "gone", "existing"], len(changes), p=(0.62, 0.18, 0.2))
     before = [c for c, f in zip(changes, fate, strict=True) if f != "new"]
     after = [c for c, f in zip(changes, fate, strict=True) if f != "gone"]
     season = str(rng.choice(SEASONS))
-    other = season if rng.random() < 0.6 else str(rng.choice(SEASONS))
+    other = season if rng.random() < 0.5 else str(rng.choice(SEASONS))
     folder.mkdir(parents=True, exist_ok=True)
     view = _view(rng, size_m)
-    day = town.day_with(1, after, sun=_sun(rng), season=season)
-    _picture(day, view, gsd_m, folder, "after", rng, None)
+    day = town.day_with(1, after, sun=_sun(rng), season=season, clutter=clutter)
+    _picture(day, view, gsd_m, folder, "after", rng, None, rich)
     shift: tuple[float, ...] = (0.0, 0.0)
+    first: TownDay | None = None
     if not one_day:
         shift = tuple(float(v) for v in np.clip(rng.normal(0, 0.9, 2), -2, 2))
-        first = town.day_with(0, before, sun=_sun(rng), season=other)
+        first = town.day_with(0, before, sun=_sun(rng), season=other, clutter=clutter)
         near = _view(rng, size_m) if rng.random() < 0.7 else view
         if view.height_m is None:
             near = view
-        _picture(first, near, gsd_m, folder, "before", rng, shift)
-    things = [change_record(c, str(f), view, (size_m, size_m), gsd_m) for c, f in zip(changes, fate, strict=True)]
-    things += _standing(town, day, view, size_m, gsd_m)
+        _picture(first, near, gsd_m, folder, "before", rng, shift, rich)
+    frame = Frame(view, (size_m, size_m), gsd_m)
+    things = [change_record(c, str(f), frame) for c, f in zip(changes, fate, strict=True)]
+    things += standing(town, day, frame) + stuff_records(day, first, frame)
     write_json(folder / "truth.json", {"units": "px", "things": things})
     write_json(
         folder / "scene.json",
         {
             "schema_version": 1, "place": f"town-{seed:05d}", "source": "simulator", "gsd_m": gsd_m, "seed": seed,
             "licence": "Apache-2.0", "shift_px": list(shift), "season": [other, season],
-            "lean": view.height_m is not None,
+            "lean": view.height_m is not None, "rich": rich,
         },
     )  # fmt: skip
 
 
-def _busy(seed: int, rng: Rng, size_m: float) -> Changes:
+def _busy(seed: int, rng: Rng, size_m: float, rich: bool) -> Changes:
     """Changes in proportion to the scene: about one thing every 900 m²."""
     share = (size_m / 160) ** 2
 
@@ -154,9 +143,10 @@ def _busy(seed: int, rng: Rng, size_m: float) -> Changes:
         return int(rng.poisson(mean * share))
 
     return Changes(
-        seed, buildings=some(5), permitted=some(1), extensions=some(2), foundations=some(1.2), walls=some(0.7),
+        seed, buildings=some(5), permitted=some(1), extensions=some(4 if rich else 2), foundations=some(1.2),
+        walls=some(2 if rich else 0.7),
         garbage=some(7) + 1, spoil=some(1.5), litter=some(1.5), distractors=some(7), lenient=True, smallest_m2=6.0,
-        largest_m2=160.0,
+        largest_m2=160.0, rich=rich,
     )  # fmt: skip
 
 
@@ -173,8 +163,9 @@ def _view(rng: Rng, size_m: float) -> View:
 
 
 def _picture(
-    day: TownDay, view: View, gsd_m: float, folder: Path, name: str, rng: Rng, shift: tuple[float, ...] | None
-) -> None:
+    day: TownDay, view: View, gsd_m: float, folder: Path, name: str, rng: Rng, shift: tuple[float, ...] | None,
+    rich: bool,
+) -> None:  # fmt: skip
     """Writes `name`.jpg and height_`name`.tif; the earlier day is shifted, bent and toned by random amounts."""
     size = round(day.town.size_m[0] / gsd_m)
     if view.height_m is None:
@@ -184,14 +175,17 @@ def _picture(
         rgb, heights = _from_above(day, view, gsd_m, size)
     if shift is not None:
         rgb = bent(rgb, shift, rng)
+    if rich:
+        save_picture(folder, name, weathered(rgb, rng), heights, quality(rng))
+        return
     gain = rng.uniform(0.85, 1.15) * (1 + rng.normal(0, 0.03, 3))
     save_picture(folder, name, np.clip(rgb * gain, 0, 255).astype(np.uint8), heights)
 
 
-def save_picture(folder: Path, name: str, rgb: Bytes, heights: Floats) -> None:
+def save_picture(folder: Path, name: str, rgb: Bytes, heights: Floats, jpeg_quality: int = 93) -> None:
     """Writes `name`.jpg, and height_`name`.tif at half its size."""
     rows, cols = rgb.shape[:2]
-    ok, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 93])
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     assert ok
     with replacing(folder / f"{name}.jpg") as temporary:
         temporary.write_bytes(data.tobytes())
@@ -246,70 +240,6 @@ def bent(rgb: Bytes, shift: tuple[float, ...], rng: Rng) -> Bytes:
     dx, dy = (cv2.resize(part, (cols, rows), interpolation=cv2.INTER_CUBIC) for part in field)
     x, y = np.meshgrid(np.arange(cols, dtype=np.float32), np.arange(rows, dtype=np.float32))
     return cv2.remap(rgb, x - shift[0] + dx, y - shift[1] + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-
-
-def pixels(polygon: Polygon, up_m: float, view: View, size_m: tuple[float, float], gsd_m: float) -> list[list[float]]:
-    """A polygon `up_m` above the ground in a scene's pixels (x right, y down)."""
-    out = []
-    for x, y in polygon.exterior.coords[:-1]:
-        ix, iy = view.image_xy(x, y, up_m)
-        out.append([round((ix + size_m[0] / 2) / gsd_m, 1), round((size_m[1] / 2 - iy) / gsd_m, 1)])
-    return out
-
-
-def change_record(change: Change, fate: str, view: View, size_m: tuple[float, float], gsd_m: float) -> dict[str, Any]:
-    """One entry of truth.json; `fate` is new, gone or existing."""
-    kind = "distractor" if change.family == "none" else ("permitted" if fate == "new" and change.permitted else fate)
-    family = change.family
-    label = change.label
-    if isinstance(change.thing, Building) and change.thing.cover == "steel" and label == "new_building":
-        label = "steel_roof"
-    up = change.height_m if family == "construction" else change.height_m * 0.4
-    return {
-        "family": family, "kind": kind, "label": label, "polygon": pixels(change.polygon, up, view, size_m, gsd_m),
-        "area_m2": round(change.area_m2, 2), "height_m": round(change.height_m, 2), "fate": fate,
-    }  # fmt: skip
-
-
-def _standing(town: Town, day: TownDay, view: View, size_m: float, gsd_m: float) -> list[dict[str, Any]]:
-    """Buildings and piles that always stood, and the later day's vehicles."""
-    half = size_m / 2 + 5
-    came = {id(change.thing) for change in day.changes}
-    out: list[dict[str, Any]] = []
-
-    def add(family: str, kind: str, label: str, polygon: Polygon, tall: float, up: float) -> None:
-        outline = pixels(polygon, up, view, (size_m, size_m), gsd_m)
-        area = round(polygon.area, 2)
-        out.append(
-            {"family": family, "kind": kind, "label": label, "polygon": outline, "area_m2": area, "height_m": tall}
-        )
-
-    for body in [*town.things.buildings]:
-        if abs(body.x) < half and abs(body.y) < half:
-            add(
-                "construction",
-                "existing",
-                "building",
-                body.polygon,
-                round(body.top_m, 2),
-                body.eave_m + body.rise_m / 2,
-            )
-    for slab in town.things.slabs:
-        if abs(slab.x) < half and abs(slab.y) < half:
-            add("construction", "existing", "foundation", slab.polygon, slab.height_m, slab.height_m)
-    for heap in day.scene.things.heaps:
-        if id(heap) not in came and abs(heap.x) < half and abs(heap.y) < half:
-            label = {"sand": "spoil", "gravel": "spoil"}.get(heap.kind, heap.kind)
-            add("sanitation", "existing", label, heap.polygon, round(heap.height_m, 2), heap.height_m * 0.4)
-    for car in day.scene.things.cars:
-        if abs(car.x) < half and abs(car.y) < half:
-            turn = math.radians(car.azimuth_deg)
-            long = {"car": 4.5, "van": 5.2, "truck": 8.5}[car.kind]
-            spine = Point(0, 0).buffer(0.01)
-            spine = Polygon([(long / 2 * math.sin(turn) * a, long / 2 * math.cos(turn) * a) for a in (-1, 0.99, 1)])
-            shape = translate(spine.buffer(1.0, cap_style="square"), car.x, car.y).minimum_rotated_rectangle
-            add("none", "distractor", "vehicle", shape, 1.6, 0.8)
-    return out
 
 
 def write_json(path: Path, body: dict[str, Any]) -> None:

@@ -12,14 +12,31 @@ from shapely.geometry import LineString, Polygon, box
 from shapely.ops import substring
 from shapely.strtree import STRtree
 
-from simulators import roofs, sprites
+from simulators import props, roofs, sprites, vehicles, waste
 from simulators.raster import SUBPIXEL_BITS, Floats, Grid, Noise, Tile, fill
 from simulators.surface import Season, ground
-from simulators.things import RGB, Building, Car, Heap, Marking, Region, Slab, Surface, Things, Tree, Wall
+from simulators.things import (
+    RGB,
+    VEHICLES,
+    Building,
+    Car,
+    Heap,
+    Marking,
+    Prop,
+    Region,
+    Slab,
+    Surface,
+    Things,
+    Tree,
+    Wall,
+)
 
-Thing = Marking | Slab | Wall | Building | Heap | Car | Tree
+Thing = Marking | Slab | Wall | Building | Heap | Car | Tree | Prop
 PIECE_M = 14.0
-HEAP_CLASS = {"garbage": Surface.WASTE, "rubble": Surface.WASTE, "timber": Surface.WASTE, "litter": Surface.LITTER}
+HEAP_CLASS = {
+    "garbage": Surface.WASTE, "rubble": Surface.WASTE, "timber": Surface.WASTE, "litter": Surface.LITTER,
+    **{kind: Surface.SPOIL if label == "spoil" else Surface.WASTE for kind, label in waste.LABELS.items()},
+}  # fmt: skip
 
 
 @dataclass
@@ -66,6 +83,7 @@ class Scene:
             *things.walls,
             *things.buildings,
             *things.heaps,
+            *things.props,
             *things.cars,
             *things.trees,
         ]
@@ -137,7 +155,7 @@ def _bounds(thing: Thing) -> tuple[float, float, float, float]:
     elif isinstance(thing, Tree):
         bounds = _square(thing.x, thing.y, thing.radius_m * 1.2)
     elif isinstance(thing, Car):
-        bounds = _square(thing.x, thing.y, 5.0)
+        bounds = _square(thing.x, thing.y, 5.0 if VEHICLES[thing.kind][0] < 9 else 7.0)
     elif isinstance(thing, Heap):
         bounds = thing.polygon.buffer(thing.radius_m * 0.5 + 0.3).bounds
     else:
@@ -177,15 +195,20 @@ class _Canvas:
             height, rgb, inside = roofs.slab(sub, thing)
             height += self.scene.terrain_at(thing.x, thing.y)
             self._over(part, height, rgb, inside, int(Surface.SLAB))
+        elif isinstance(thing, Prop):
+            height, rgb, inside = props.prop(sub, thing, self.rgb[part])
+            under = self.height[part] if thing.on_top else self.terrain[part]
+            self._over(part, under + height, rgb, inside, int(props.surface(thing)))
         elif isinstance(thing, Wall):
             self._wall(thing, part, sub)
         elif isinstance(thing, Tree):
             self._crown(thing, part, sub)
         elif isinstance(thing, Car):
-            self._sprite(sprites.car(thing.kind, thing.rgb, thing.seed), thing, part, sub, int(Surface.CAR))
+            self._sprite(vehicles.car(thing.kind, thing.rgb, thing.seed), thing, part, sub, int(Surface.CAR))
         else:
             lobes = tuple(thing.lobes(math.radians(k)) for k in range(-180, 181, 10))
-            patch = sprites.heap(thing.kind, thing.radius_m, thing.height_m, thing.stretch, thing.seed, lobes)
+            draw = waste.dump if thing.kind in waste.MIXES else sprites.heap
+            patch = draw(thing.kind, thing.radius_m, thing.height_m, thing.stretch, thing.seed, lobes)
             self._sprite(patch, thing, part, sub, int(HEAP_CLASS.get(thing.kind, Surface.SPOIL)))
 
     def _over(
@@ -234,8 +257,10 @@ class _Canvas:
         turn = math.radians(float(rng.uniform(0, 360)))
         scale = sprites.CROWN_PX / (2.3 * tree.radius_m)
         warped = self._warp((top, tone, cover), sub, tree.x, tree.y, turn, scale, sprites.CROWN_PX / 2)
-        base = {"broad": (82, 104, 52), "conifer": (60, 84, 56), "bush": (96, 112, 58)}[tree.species]
+        base: RGB = {"broad": (82, 104, 52), "conifer": (60, 84, 56), "bush": (96, 112, 58)}[tree.species]
         crown = np.array(self.scene.season.crown) * (1.0 if tree.species != "conifer" else 0.15)
+        if tree.hue is not None:
+            base, crown = tree.hue, np.zeros(3)
         hue = rng.normal(0, (10, 9, 6)) + rng.normal(0, 8)
         if rng.random() < 0.05:
             hue += (46, 4, 10)
@@ -243,7 +268,7 @@ class _Canvas:
         colour = (np.array(base) + crown + hue).astype(np.float32)
         light = 1.0 + 1.05 * warped[1]
         rgb = colour * light[..., None] + (fine * light)[..., None] * np.array((0.9, 1.0, 0.6), np.float32)
-        thin = self.scene.season.bare_share if tree.species == "broad" else 0.0
+        thin = max(self.scene.season.bare_share if tree.species == "broad" else 0.0, tree.bare_share)
         inside = warped[2] > 0.5
         if thin > 0:
             inside &= self.scene.noise.field(sub, 0.3, 10) > (thin - 0.5)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.raster import Floats, Grid
-from simulators.things import Building, Slab, Surface
+from simulators.things import Building, Prop, Slab, Surface
 
 Flags = NDArray[np.bool_]
 COVERS = {
@@ -17,6 +17,11 @@ COVERS = {
     "steel": Surface.ROOF_STEEL,
     "membrane": Surface.ROOF_FLAT,
     "concrete": Surface.ROOF_FLAT,
+    "asbestos": Surface.ROOF_TILE,
+    "glazed": Surface.ROOF_TILE,
+    "felt": Surface.ROOF_FLAT,
+    "sheet": Surface.ROOF_STEEL,
+    "rust": Surface.ROOF_STEEL,
 }
 
 
@@ -30,8 +35,8 @@ def local_axes(grid: Grid, x: float, y: float, azimuth_deg: float) -> tuple[Floa
     return along.astype(np.float32), across.astype(np.float32)
 
 
-def _lattice(
-    body: Building | Slab, channel: int, a: Floats, b: Floats, step: tuple[float, float], smooth: bool
+def lattice(
+    body: Building | Slab | Prop, channel: int, a: Floats, b: Floats, step: tuple[float, float], smooth: bool
 ) -> Floats:
     """Random values fixed to a body's own axes: one a cell (step along, step across), or smooth between cells."""
     rng = np.random.default_rng([body.seed, channel])
@@ -54,10 +59,13 @@ def roof(grid: Grid, body: Building) -> tuple[Floats, Floats, Flags]:
         height += body.rise_m * np.clip(np.minimum((half_b - np.abs(b)) / half_b, (half_a - np.abs(a)) / half_b), 0, 1)
     elif body.roof == "mono":
         height += body.rise_m * (b + half_b) / (2 * half_b)
-    painters = {"tile": _tiles, "steel": _steel, "membrane": _flat, "concrete": _flat}
+    painters = {
+        "tile": _tiles, "steel": _steel, "membrane": _flat, "concrete": _flat, "asbestos": _asbestos,
+        "glazed": _glazed, "felt": _felt, "sheet": _sheet, "rust": _rust,
+    }  # fmt: skip
     rgb = np.empty((*a.shape, 3), np.float32)
     rgb[:] = body.rgb
-    wear = _lattice(body, 1, a, b, (2.2, 2.2), True) * 4 + _lattice(body, 2, a, b, (0.6, 0.6), True) * 4
+    wear = lattice(body, 1, a, b, (2.2, 2.2), True) * 4 + lattice(body, 2, a, b, (0.6, 0.6), True) * 4
     rgb += wear[..., None]
     painters[body.cover](body, a, b, rgb, height)
     if body.roof == "flat" and body.use in ("house", "flats", "hall"):
@@ -71,10 +79,10 @@ def _tiles(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) ->
     wave = np.cos(2 * np.pi * b / course)
     height += 0.018 * wave
     rgb += (5.0 * wave)[..., None]
-    rgb += (_lattice(body, 3, a, b, (column, course), False) * 8.5)[..., None]
-    patch = _lattice(body, 4, a, b, (1.3, 1.36), False) + _lattice(body, 5, a, b, (3.9, 3.4), False)
+    rgb += (lattice(body, 3, a, b, (column, course), False) * 8.5)[..., None]
+    patch = lattice(body, 4, a, b, (1.3, 1.36), False) + lattice(body, 5, a, b, (3.9, 3.4), False)
     rgb += (11.0 * (patch > 2.0))[..., None] * np.array((1.0, 0.7, 0.55), np.float32)
-    moss = np.clip(_lattice(body, 6, a, b, (1.8, 1.1), True) - 0.75, 0, 1) * 0.55
+    moss = np.clip(lattice(body, 6, a, b, (1.8, 1.1), True) - 0.75, 0, 1) * 0.55
     rgb += moss[..., None] * (np.array((74, 78, 58), np.float32) - rgb)
     ridge = np.abs(b) < 0.13
     if body.roof == "gable":
@@ -87,9 +95,9 @@ def _steel(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) ->
     wave = np.cos(2 * np.pi * a / rib)
     height += 0.012 * wave
     rgb *= (1 + 0.06 * wave)[..., None]
-    rgb += (_lattice(body, 3, a, b, (1.0, 6.0), False) * 5.0)[..., None]
-    rgb += (_lattice(body, 4, a, b, (0.22, 2.5), True) * 4.0)[..., None]
-    rust = np.clip(_lattice(body, 5, a, b, (0.5, 1.7), True) - 1.35, 0, 1) * 0.8
+    rgb += (lattice(body, 3, a, b, (1.0, 6.0), False) * 5.0)[..., None]
+    rgb += (lattice(body, 4, a, b, (0.22, 2.5), True) * 4.0)[..., None]
+    rust = np.clip(lattice(body, 5, a, b, (0.5, 1.7), True) - 1.35, 0, 1) * 0.8
     rgb += rust[..., None] * (np.array((120, 78, 52), np.float32) - rgb)
     if body.use == "hall":
         light = (np.abs(np.mod(a + 40, 6.0) - 3.0) < 0.5) & (
@@ -97,6 +105,66 @@ def _steel(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) ->
         )
         if body.seed % 3 == 0:
             rgb[light] = (196, 204, 204)
+
+
+def _asbestos(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
+    """Fibre cement: close waves, sheets of their own age, lichen, dark runs, a sheet replaced."""
+    wave = np.cos(2 * np.pi * a / 0.18)
+    height += 0.02 * wave
+    rgb += (6 * wave)[..., None] + (lattice(body, 3, a, b, (0.95, 1.75), False) * 8)[..., None]
+    dark = np.clip(lattice(body, 4, a, b, (0.5, 2.4), True) - 0.2, 0, 1) * 0.28
+    rgb *= (1 - dark)[..., None]
+    lichen = lattice(body, 5, a, b, (0.25, 0.25), True) > 1.5
+    rgb[lichen] += np.array((16, 14, -4), np.float32)
+    fresh = lattice(body, 6, a, b, (0.95, 1.75), False) > 2.0
+    rgb[fresh] = rgb[fresh] * 0.4 + 118
+
+
+def _glazed(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
+    """Glazed tiles: round courses down the slope that glint, a pale ridge."""
+    wave = np.cos(2 * np.pi * a / 0.24)
+    course = np.mod(b + 50, 0.3) < 0.04
+    height += 0.03 * wave
+    rgb *= (1 + 0.12 * wave)[..., None]
+    rgb[course] *= 0.86
+    rgb += (lattice(body, 3, a, b, (0.24, 0.3), False) * 6)[..., None]
+    rgb[np.abs(b) < 0.14] = rgb[np.abs(b) < 0.14] * 0.6 + 80
+
+
+def _felt(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
+    """Bitumen felt: strips with lapped seams, patches, bricks and boards that hold it down."""
+    rgb[np.abs(np.mod(b + 50, 1.0) - 0.5) < 0.05] *= 1.18
+    rgb += (lattice(body, 3, a, b, (1.6, 1.0), False) * 5)[..., None]
+    patch = lattice(body, 4, a, b, (1.2, 0.9), False) > 1.5
+    rgb[patch] = rgb[patch] * 0.7 + np.array((40, 38, 40), np.float32)
+    weight = lattice(body, 5, a, b, (0.26, 0.26), False) > 2.3
+    rgb[weight] = (150, 104, 84)
+    height[weight] += 0.1
+
+
+def _sheet(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
+    """Plastic sheet: milky, ribbed, purlins showing through, yellowed runs."""
+    wave = np.cos(2 * np.pi * a / 0.21)
+    height += 0.015 * wave
+    rgb *= (1 + 0.04 * wave)[..., None]
+    rgb[np.abs(np.mod(b + 50, 1.2) - 0.6) < 0.06] *= 0.87
+    rgb += (lattice(body, 3, a, b, (0.9, 4.0), False) * 7)[..., None]
+    old = np.clip(lattice(body, 4, a, b, (0.4, 1.8), True) - 0.4, 0, 1) * 0.3
+    rgb += old[..., None] * (np.array((150, 140, 104), np.float32) - rgb)
+
+
+def _rust(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
+    """Old iron: sheets of mixed origin, rust in runs, holes mended with whatever there was."""
+    wave = np.cos(2 * np.pi * a / 0.15)
+    height += 0.012 * wave
+    rgb *= (1 + 0.05 * wave)[..., None]
+    own = lattice(body, 3, a, b, (0.85, 2.0), False)
+    rgb += (own * 15)[..., None]
+    blue = own > 1.4
+    rgb[blue] = rgb[blue] * 0.3 + np.array((70, 92, 120), np.float32)
+    run = np.clip(lattice(body, 4, a, b, (0.35, 1.4), True) - 0.1, 0, 1) * 0.6
+    rgb += run[..., None] * (np.array((116, 72, 46), np.float32) - rgb)
+    rgb += (lattice(body, 5, a, b, (0.12, 0.12), True) * 7)[..., None]
 
 
 def _flat(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
@@ -107,9 +175,9 @@ def _flat(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> 
     rgb[parapet] = rgb[parapet] * 0.5 + 92
     seam = (np.abs(np.mod(b + 50, 1.0) - 0.5) < 0.04) | (np.abs(np.mod(a + 50, 7.5) - 0.5) < 0.04)
     rgb[seam & ~parapet] *= 0.86
-    puddle = np.clip(_lattice(body, 3, a, b, (2.8, 2.8), True) - 0.5, 0, 1) * 0.35
+    puddle = np.clip(lattice(body, 3, a, b, (2.8, 2.8), True) - 0.5, 0, 1) * 0.35
     rgb *= (1 - puddle)[..., None]
-    rgb += (_lattice(body, 4, a, b, (0.15, 0.15), True) * 4)[..., None]
+    rgb += (lattice(body, 4, a, b, (0.15, 0.15), True) * 4)[..., None]
 
 
 def _rooftop(body: Building, a: Floats, b: Floats, rgb: Floats, height: Floats) -> None:
@@ -141,7 +209,7 @@ def slab(grid: Grid, body: Slab) -> tuple[Floats, Floats, Flags]:
     height = np.full(a.shape, body.height_m, np.float32)
     rgb = np.empty((*a.shape, 3), np.float32)
     rgb[:] = body.rgb
-    rgb += (_lattice(body, 1, a, b, (1.4, 1.4), True) * 6 + _lattice(body, 2, a, b, (0.2, 0.2), True) * 4)[..., None]
+    rgb += (lattice(body, 1, a, b, (1.4, 1.4), True) * 6 + lattice(body, 2, a, b, (0.2, 0.2), True) * 4)[..., None]
     edge = np.minimum(half_a - np.abs(a), half_b - np.abs(b))
     rgb[edge < 0.12] = (128, 100, 70)
     if body.columns:

@@ -28,7 +28,8 @@ CROWNS = 18
 CROWN_PX = 224
 
 
-def _smooth(rng: Rng, size: int, scale_px: float) -> Floats:
+def smooth_noise(rng: Rng, size: int, scale_px: float) -> Floats:
+    """A square of noise, about normal, with features of `scale_px`."""
     count = max(3, int(size / scale_px) + 3)
     small = rng.normal(0, 1, (count, count)).astype(np.float32)
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -64,7 +65,7 @@ def crown(species: str, index: int) -> tuple[Floats, Floats, Floats]:
         shade = rng.normal(0, 0.09)
         tone[near] = np.where(ball > height[near], shade, tone[near])
         height[near] = np.maximum(height[near], ball)
-    leaf = _smooth(rng, size, 5) * 0.5 + _smooth(rng, size, 2.2) * 0.7
+    leaf = smooth_noise(rng, size, 5) * 0.5 + smooth_noise(rng, size, 2.2) * 0.7
     cover = (height > 0).astype(np.float32)
     edge = cv2.GaussianBlur(cover, (0, 0), 5.0) + 0.13 * leaf
     cover = np.clip((edge - 0.38) / 0.1, 0, 1).astype(np.float32)
@@ -72,50 +73,6 @@ def crown(species: str, index: int) -> tuple[Floats, Floats, Floats]:
     deep = height - cv2.GaussianBlur(height, (0, 0), 9.0)
     tone = cv2.GaussianBlur(tone, (0, 0), 2.0) + 0.9 * np.clip(deep, -0.25, 0.2) + 0.085 * leaf
     return np.clip(height, 0.02, 1.15), tone.astype(np.float32), cover
-
-
-@lru_cache(maxsize=512)
-def car(kind: str, rgb: tuple[float, float, float], seed: int) -> Sprite:
-    """A vehicle, length along the rows."""
-    rng = np.random.default_rng([seed, 9])
-    length, width, tall = {"car": (4.5, 1.8, 1.45), "van": (5.2, 2.0, 2.1), "truck": (8.5, 2.4, 3.1)}[kind]
-    res = 0.03
-    rows, cols = int((length + 0.6) / res), int((width + 0.6) / res)
-    image = np.zeros((rows, cols, 3), np.float32)
-    cover: Floats = np.zeros((rows, cols), np.float32)
-    height: Floats = np.zeros((rows, cols), np.float32)
-
-    def block(a0: float, a1: float, b: float, z: float, colour: tuple[float, float, float], round_m: float) -> None:
-        mask: Bytes = np.zeros((rows, cols), np.uint8)
-        r0, r1 = int((0.3 + a0 * length) / res), int((0.3 + a1 * length) / res)
-        c0, c1 = int(cols / 2 - b * width / 2 / res), int(cols / 2 + b * width / 2 / res)
-        pad = max(1, int(round_m / res))
-        cv2.rectangle(mask, (c0 + pad, r0 + pad), (c1 - pad, r1 - pad), 255, -1)
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pad + 1, 2 * pad + 1)))
-        image[mask > 0], height[mask > 0], cover[mask > 0] = colour, z, 1.0
-
-    glass = (34.0, 40.0, 48.0)
-    if kind == "truck":
-        cargo = tuple(float(v) for v in rng.choice([[176, 60, 48], [60, 90, 150], [150, 150, 148], [110, 120, 96]]))
-        block(0.0, 0.25, 0.95, 2.5, rgb, 0.15)
-        block(0.02, 0.07, 0.8, 2.0, glass, 0.05)
-        block(0.28, 1.0, 1.0, tall, (cargo[0], cargo[1], cargo[2]), 0.06)
-        if rng.random() < 0.6:
-            block(0.3, 0.985, 0.92, 1.6, (96, 84, 70), 0.06)
-    else:
-        block(0.0, 1.0, 1.0, 0.85, rgb, 0.35)
-        block(0.2 if kind == "car" else 0.1, 0.96, 0.9, 1.1, glass, 0.25)
-        roof = tuple(min(250.0, c * 1.04 + 6) for c in rgb)
-        block(
-            0.36 if kind == "car" else 0.2,
-            0.84 if kind == "car" else 0.95,
-            0.82,
-            tall,
-            (roof[0], roof[1], roof[2]),
-            0.22,
-        )
-        height = cv2.GaussianBlur(height, (0, 0), 3.0)
-    return Sprite(np.clip(image, 0, 255).astype(np.uint8), height.astype(np.float32), cover, res)
 
 
 WASTE_RGB = (
@@ -163,8 +120,8 @@ def heap(kind: str, radius_m: float, height_m: float, stretch: float, seed: int,
     along, across = y / stretch, x * stretch
     angle = np.arctan2(across, along)
     outline = np.interp(angle, np.linspace(-math.pi, math.pi, len(lobes)), lobes).astype(np.float32)
-    lump, clod = _smooth(rng, size, 0.7 / res), _smooth(rng, size, 0.14 / res)
-    fine = _smooth(rng, size, 0.05 / res)
+    lump, clod = smooth_noise(rng, size, 0.7 / res), smooth_noise(rng, size, 0.14 / res)
+    fine = smooth_noise(rng, size, 0.05 / res)
     rho = np.hypot(along, across) / (radius_m * outline)
     rho = rho + (0.09 * lump + 0.04 * clod) * np.clip(rho, 0, 1)
     body = height_m * np.clip(1 - rho**1.7, 0, 1) ** 0.85 * (1 + 0.16 * lump)
@@ -203,7 +160,7 @@ def _strewn(rng: Rng, what: Pieces, image: Floats, height: Floats, rho: Floats, 
             continue
         long_m = scale * float(rng.lognormal(0, 0.4))
         wide_m = long_m * float(rng.uniform(*what.slender))
-        outline = _outline(rng, long_m / res, max(1.6, wide_m / res))
+        outline = piece_outline(rng, long_m / res, max(1.6, wide_m / res))
         reach = int(np.abs(outline).max()) + 2
         top, left = max(0, row - reach), max(0, col - reach)
         part = np.s_[top : row + reach + 1, left : col + reach + 1]
@@ -220,7 +177,7 @@ def _strewn(rng: Rng, what: Pieces, image: Floats, height: Floats, rho: Floats, 
     return mask
 
 
-def _outline(rng: Rng, long_px: float, wide_px: float) -> Floats:
+def piece_outline(rng: Rng, long_px: float, wide_px: float) -> Floats:
     """A turned convex piece around (0, 0): a box, a stone or a bag, (n, 2) pixels."""
     turn = rng.uniform(0, math.pi)
     corners = int(rng.choice([4, 4, 5, 6, 9]))

@@ -52,6 +52,7 @@ SEASONS: dict[str, Season] = {
     "summer": Season("summer"),
     "autumn": Season("autumn", (16, 0, 4), (34, 6, -8), 0.1),
     "winter": Season("winter", (34, 16, 22), (20, 4, 6), 0.45),
+    "drought": Season("drought", (38, 14, 8), (14, 2, -4), 0.05),
 }
 
 

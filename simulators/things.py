@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from shapely.geometry import Polygon
+from shapely.geometry import Point, Polygon
 
 RGB = tuple[float, float, float]
 XY = tuple[float, float]
@@ -108,7 +108,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Tree:
-    """A crown: species broad, conifer or bush."""
+    """A crown: species broad, conifer or bush; one that turned has a hue of its own and may be half bare."""
 
     x: float
     y: float
@@ -116,11 +116,26 @@ class Tree:
     height_m: float
     species: str
     seed: int
+    hue: RGB | None = None
+    bare_share: float = 0.0
+
+    @property
+    def polygon(self) -> Polygon:
+        """Outline of the crown."""
+        return Point(self.x, self.y).buffer(self.radius_m, quad_segs=4)
+
+
+# Length, width and height of each kind of vehicle, m.
+VEHICLES: dict[str, tuple[float, float, float]] = {
+    "car": (4.5, 1.8, 1.45), "van": (5.2, 2.0, 2.1), "truck": (8.5, 2.4, 3.1), "bus": (11.2, 2.5, 3.1),
+    "coach": (7.6, 2.2, 2.8), "box": (6.2, 2.15, 3.0), "lorry": (12.6, 2.5, 3.8), "pickup": (5.1, 1.85, 1.75),
+    "tricycle": (3.0, 1.15, 1.5), "digger": (7.2, 2.7, 2.9),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Car:
-    """A vehicle: kind car, van or truck."""
+    """A vehicle: its kind is one of `VEHICLES`."""
 
     x: float
     y: float
@@ -129,10 +144,49 @@ class Car:
     rgb: RGB
     seed: int
 
+    @property
+    def polygon(self) -> Polygon:
+        """Footprint."""
+        long_m, wide_m, _ = VEHICLES[self.kind]
+        return rectangle(self.x, self.y, long_m, wide_m, self.azimuth_deg)
+
+    @property
+    def height_m(self) -> float:
+        """Height of its roof above the ground."""
+        return VEHICLES[self.kind][2]
+
+
+@dataclass(frozen=True)
+class Prop:
+    """What lies about or stands lightly: goods, canopies, panels, beds, sheets; `props` says which kinds there are.
+
+    Attributes:
+        height_m: Of its top above what it stands on: the ground, or with `on_top` whatever is there (a roof).
+    """
+
+    x: float
+    y: float
+    length_m: float
+    width_m: float
+    azimuth_deg: float
+    height_m: float
+    kind: str
+    rgb: RGB
+    seed: int
+    on_top: bool = False
+
+    @property
+    def polygon(self) -> Polygon:
+        """Footprint."""
+        return rectangle(self.x, self.y, self.length_m, self.width_m, self.azimuth_deg)
+
 
 @dataclass(frozen=True)
 class Heap:
-    """Something dumped or piled: garbage, rubble, timber, spoil, sand or gravel; litter is flat and scattered."""
+    """Something dumped or piled: garbage, rubble, timber, spoil, sand or gravel; litter is flat and scattered.
+
+    `waste` has more kinds, of mixed pieces.
+    """
 
     x: float
     y: float
@@ -209,6 +263,7 @@ class Things:
     heaps: list[Heap] = field(default_factory=list)
     cars: list[Car] = field(default_factory=list)
     trees: list[Tree] = field(default_factory=list)
+    props: list[Prop] = field(default_factory=list)
 
 
 def rectangle(x: float, y: float, length_m: float, width_m: float, azimuth_deg: float) -> Polygon:

@@ -20,12 +20,14 @@ from shapely.strtree import STRtree
 
 from simulators import truth
 from simulators.changes import Change, Changes, Placer
+from simulators.clutter import Clutter, dressed
 from simulators.layout import Layout, lay_out, street_markings, street_regions
 from simulators.light import Ortho, render
 from simulators.painter import Scene
 from simulators.palette import Palette
 from simulators.plots import Furnisher
 from simulators.raster import Grid, Noise
+from simulators.restyle import restyled
 from simulators.sun import Sun
 from simulators.surface import SEASONS, Season
 from simulators.things import Building, Car, Heap, Region, Slab, Surface, Things, Wall
@@ -104,12 +106,25 @@ class Town:
             return False
         return roads or not len(self._roads.query(shape, predicate="intersects"))
 
-    def day(self, k: int, *, sun: Sun | None = None, season: str = "summer", changes: Changes | None = None) -> TownDay:
+    def day(
+        self, k: int, *, sun: Sun | None = None, season: str = "summer", changes: Changes | None = None,
+        clutter: Clutter | None = None,
+    ) -> TownDay:  # fmt: skip
         """The town on day `k`: cars and light of its own, some crowns trimmed, `changes` since day 0."""
-        return self.day_with(k, Placer(self, changes, max(k, 1)).place() if changes else [], sun=sun, season=season)
+        came = Placer(self, changes, max(k, 1)).place() if changes else []
+        return self.day_with(k, came, sun=sun, season=season, clutter=clutter)
 
-    def day_with(self, k: int, came: Sequence[Change], *, sun: Sun | None = None, season: str = "summer") -> TownDay:
-        """`day` with changes that are already placed."""
+    def restyled(self, seed: int) -> Town:
+        """The same town under other roofs."""
+        rng = np.random.default_rng([self.seed, seed, 404])
+        bodies = [restyled(rng, body) for body in self.things.buildings]
+        return replace(self, things=replace(self.things, buildings=bodies))
+
+    def day_with(
+        self, k: int, came: Sequence[Change], *, sun: Sun | None = None, season: str = "summer",
+        clutter: Clutter | None = None,
+    ) -> TownDay:  # fmt: skip
+        """`day` with changes that are already placed; `clutter` stands clear of them."""
         rng = np.random.default_rng([self.seed, 5000 + k])
         things = replace(self.things)
         things.cars = _cars(rng, self, [c.polygon for c in came])
@@ -117,12 +132,17 @@ class Town:
             replace(t, radius_m=t.radius_m * 0.75, height_m=t.height_m * 0.85) if k and rng.random() < 0.06 else t
             for t in self.things.trees
         ]
+        stuff: list[Change] = []
+        if clutter is not None:
+            stuff = clutter.on(self, k, [c.polygon for c in came])
+            things.trees = clutter.turned(self, k, season, things.trees)
         new = [c.thing for c in came]
         things.buildings = self.things.buildings + [t for t in new if isinstance(t, Building)]
         things.slabs = self.things.slabs + [t for t in new if isinstance(t, Slab)]
         things.walls = self.things.walls + [t for t in new if isinstance(t, Wall)]
         things.heaps = self.things.heaps + [t for t in new if isinstance(t, Heap)]
         things.regions = self.things.regions + [t for t in new if isinstance(t, Region)]
+        things = dressed(things, stuff)
         if sun is None:
             sun = Sun(float(rng.uniform(105, 255)), float(rng.uniform(36, 62)), float(rng.choice([0, 0, 0.3])))
         scene = Scene(
@@ -135,7 +155,7 @@ class Town:
             self.palette.soil,
         )
         scene.index()
-        return TownDay(self, k, sun, SEASONS[season], scene, tuple(came))
+        return TownDay(self, k, sun, SEASONS[season], scene, tuple(came), stuff=tuple(stuff))
 
 
 @dataclass
@@ -149,6 +169,7 @@ class TownDay:
     scene: Scene = field(repr=False)
     changes: tuple[Change, ...] = ()
     grounds: dict[float, Any] = field(default_factory=dict, repr=False)
+    stuff: tuple[Change, ...] = ()
 
     @property
     def margin_m(self) -> float:

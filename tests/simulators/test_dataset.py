@@ -8,8 +8,9 @@ import rasterio
 from shapely.geometry import Polygon
 
 from simulators.composite import Photograph, sample_photographs, write_composites
-from simulators.dataset import View, write_change_pairs
+from simulators.dataset import write_change_pairs
 from simulators.errors import SimulatorError
+from simulators.scenes import View
 from simulators.sun import Sun
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
