@@ -3,67 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import contextlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from shapely.geometry.base import BaseGeometry
 
 from flight.airspace import Airspace
+from flight.batteries import BatterySwap, SwapBattery, change_battery, remaining_of, swap_simulated
 from flight.capturelog import read_captures
 from flight.control import ControlServer
 from flight.errors import FlightError, LinkError
 from flight.events import FlightEvent, FlightResult, Phase, SortieEvent, SortieResult
 from flight.orders import Orders, read_orders
-from flight.preflight import Override, Policy, home_offset_m
+from flight.papers import Papers
+from flight.policy import Policy, read_policy
+from flight.preflight import Override, home_offset_m
 from flight.resume import resumed
 from flight.signing import SigningKey
 from flight.sortie import Files, SortieFlight
 from flight.station import Station
+from flight.stopping import Stop
 from flight.vehicle import Vehicle
 from missions.aircraft import load_profile, profile_names
 from missions.plan import Sortie, read_plan
+
+__all__ = ["BatterySwap", "Operation", "SwapBattery", "fly_plan", "policy_of", "swap_simulated"]
 
 # A sortie is cut to one battery; three in all mean that something else is wrong.
 _MOST_BATTERIES = 3
 # A simulated vehicle that the conductor moved, or a receiver that just woke up, tells its place within this time.
 _PLACE_WAIT_S = 60.0
-
-
-@dataclass(frozen=True)
-class BatterySwap:
-    """A vehicle stands landed and disarmed, and needs a full battery for its next sortie.
-
-    Attributes:
-        vehicle: The vehicle, for a simulated swap.
-        system_id: Its number.
-        url: Its link.
-        remaining: Share left in the old battery, NaN where unknown.
-        next_sortie: What the new one is for.
-    """
-
-    vehicle: Vehicle
-    system_id: int
-    url: str
-    remaining: float
-    next_sortie: Sortie
-
-
-SwapBattery = Callable[[BatterySwap], Awaitable[None] | None]
-
-
-async def swap_simulated(swap: BatterySwap) -> None:
-    """Tells a simulated vehicle that its battery is full (MAV_CMD_BATTERY_RESET); pass it as `swap_battery`."""
-    outcome = await swap.vehicle.command(
-        mavlink.MAV_CMD_BATTERY_RESET, 1, 100, what=f"{swap.vehicle.name}: battery swap", reason="simulated swap"
-    )
-    outcome.require()
-    await swap.vehicle.until(lambda: _remaining(swap.vehicle) > 0.95, 5.0)
 
 
 def _sum(first: SortieResult, then: SortieResult) -> SortieResult:
@@ -77,11 +51,6 @@ def _sum(first: SortieResult, then: SortieResult) -> SortieResult:
     )
 
 
-def _remaining(vehicle: Vehicle) -> float:
-    battery = vehicle.state.battery
-    return battery.remaining if battery else math.nan
-
-
 def policy_of(aircraft: str, max_home_offset_m: float = 30.0) -> Policy:
     """What preflight and guard go by for an aircraft profile; without one, what any ArduCopter can."""
     if aircraft not in profile_names():
@@ -91,6 +60,12 @@ def policy_of(aircraft: str, max_home_offset_m: float = 30.0) -> Policy:
         battery_wh=profile.battery_wh, max_home_offset_m=max_home_offset_m, cruise_mps=profile.cruise_mps,
         max_airspeed_mps=profile.max_airspeed_mps,
     )  # fmt: skip
+
+
+def papers_for(aircraft: str, papers: Papers | None) -> Papers:
+    """The papers with the class of the aircraft they are for."""
+    uas_class = load_profile(aircraft).uas_class if aircraft in profile_names() else ""
+    return replace(papers or Papers(), uas_class=uas_class)
 
 
 class Operation:
@@ -111,6 +86,9 @@ class Operation:
         key: SigningKey | None,
         overrides: Sequence[Override],
         obstacles: Sequence[tuple[BaseGeometry, float]],
+        policy: Path | None = None,
+        papers: Papers | None = None,
+        interruptible: bool = False,
     ) -> None:
         self.plan = read_plan(plan_dir)
         self.orders = [read_orders(self._folder(plan_dir), sortie) for sortie in self.plan.sorties]
@@ -131,7 +109,11 @@ class Operation:
         self._on_sortie = on_sortie
         self._swap_battery = swap_battery
         self._before_done: set[str] = set()
-        self.policy = policy_of(self.plan.aircraft, max_home_offset_m)
+        base = policy_of(self.plan.aircraft, max_home_offset_m)
+        self.policy = base if policy is None else read_policy(policy, base)
+        self.papers = papers_for(self.plan.aircraft, papers)
+        self.stop = Stop(lambda: self.airspace.flights, self.emit, operator)
+        self._interruptible = interruptible
 
     @staticmethod
     def _folder(plan_dir: Path) -> Path:
@@ -152,10 +134,37 @@ class Operation:
             await self._check_homes(hands)
             self.out_dir.mkdir(parents=True, exist_ok=True)
             async with ControlServer(self.out_dir, lambda: self.airspace.flights):
-                await asyncio.gather(*(self._fly_hand(vehicle, url, hand) for vehicle, url, hand in hands))
+                with self.stop.on_signals() if self._interruptible else contextlib.nullcontext():
+                    await self._fly_hands(hands)
         result = FlightResult(tuple(self.results[orders.sortie.id] for orders in self.orders))
         self._write_report(result)
         return result
+
+    async def _fly_hands(self, hands: Sequence[tuple[Vehicle, str, list[Orders]]]) -> None:
+        """All hands, until they are done or somebody leaves the vehicles to their failsafes."""
+        work = [asyncio.create_task(self._fly_hand(vehicle, url, hand)) for vehicle, url, hand in hands]
+        flying: asyncio.Future[Any] = asyncio.gather(*work)
+        left: asyncio.Future[Any] = asyncio.create_task(self.stop.left.wait())
+        try:
+            await asyncio.wait({flying, left}, return_when=asyncio.FIRST_COMPLETED)
+            if flying.done():
+                flying.result()
+        finally:
+            left.cancel()
+            flying.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+        if self.stop.left.is_set():
+            for vehicle, url, hand in hands:
+                self._give_up(vehicle, url, [orders for orders in hand if orders.sortie.id not in self.results])
+
+    def _give_up(self, vehicle: Vehicle, url: str, hand: Sequence[Orders]) -> None:
+        """What was not flown to its end when the vehicles were left."""
+        for orders in hand:
+            self._refuse(orders, vehicle, url, self.stop.why)
+        if hand and vehicle.state.armed:
+            first = self.results[hand[0].sortie.id]
+            why = f"left to its failsafes in {vehicle.state.mode}: {self.stop.why}"
+            self.results[first.sortie_id] = replace(first, state="failed", why=why)
 
     async def _connect(self, station: Station) -> list[tuple[Vehicle, str]]:
         found = await asyncio.gather(*(station.connect(url) for url in self.urls), return_exceptions=True)
@@ -214,8 +223,9 @@ class Operation:
     async def _fly_hand(self, vehicle: Vehicle, url: str, hand: Sequence[Orders]) -> None:
         stopped = ""
         for number, orders in enumerate(hand):
+            stopped = stopped or self.stop.why
             if not stopped and number > 0:
-                stopped = await self._change_battery(vehicle, url, orders.sortie)
+                stopped = await self._change_battery(vehicle, url, orders.sortie) or self.stop.why
                 if not stopped and (why := await self._at_home(vehicle, url, orders)):
                     self._refuse(orders, vehicle, url, why)
                     continue
@@ -243,7 +253,7 @@ class Operation:
             left = flight.helm.left
             if result.state == "landed" or left is None or not self._worth_resuming(flight):
                 break
-            if await self._change_battery(vehicle, url, orders.sortie):
+            if self.stop.why or await self._change_battery(vehicle, url, orders.sortie) or self.stop.why:
                 break
             orders = resumed(orders, left)
         assert total is not None
@@ -262,7 +272,7 @@ class Operation:
         flight = SortieFlight(
             vehicle, orders, files, url, self.operator, self.policy, self.emit, overrides=self.overrides,
             others=lambda: self.airspace.others(flight), clear=lambda: self.airspace.clear(flight),
-            obstacles=self.obstacles,
+            obstacles=self.obstacles, papers=self.papers, stopped=lambda: self.stop.why,
         )  # fmt: skip
         return flight
 
@@ -279,16 +289,15 @@ class Operation:
     async def _change_battery(self, vehicle: Vehicle, url: str, sortie: Sortie) -> str:
         if self._swap_battery is None:
             return ""
-        swap = BatterySwap(vehicle, vehicle.system_id, url, _remaining(vehicle), sortie)
+        swap = BatterySwap(vehicle, vehicle.system_id, url, remaining_of(vehicle), sortie)
+        changing = asyncio.create_task(change_battery(self._swap_battery, swap))
+        stopping = asyncio.create_task(self.stop.asked.wait())
         try:
-            if inspect.iscoroutinefunction(self._swap_battery):
-                await self._swap_battery(swap)
-            else:
-                # A person is asked: that takes minutes, and the other vehicles fly on meanwhile.
-                await asyncio.to_thread(self._swap_battery, swap)
-        except FlightError as error:
-            return str(error)
-        return ""
+            await asyncio.wait({changing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return changing.result() if changing.done() else self.stop.why
+        finally:
+            changing.cancel()
+            stopping.cancel()
 
     def _write_report(self, result: FlightResult) -> None:
         def plain(value: Any) -> Any:
@@ -317,6 +326,9 @@ def fly_plan(
     key: SigningKey | None = None,
     overrides: Sequence[Override] = (),
     obstacles: Sequence[tuple[BaseGeometry, float]] = (),
+    policy: Path | None = None,
+    papers: Papers | None = None,
+    interruptible: bool = False,
 ) -> FlightResult:
     """Flies a plan's sorties with the vehicles at `urls`; blocks until all have landed or are lost.
 
@@ -334,6 +346,10 @@ def fly_plan(
         key: Signs and checks signatures on all links.
         overrides: Named persons' decisions to fly with failed checks.
         obstacles: What the guard keeps clear of: (lon, lat geometry, top in metres above the ground at home).
+        policy: A bureau's policy file over the aircraft's limits (`flight.policy`).
+        papers: Approvals, pilots on duty, weather (`flight.papers`).
+        interruptible: Ctrl-C (or SIGTERM) calls everything home, a second one leaves it to its failsafes; main thread
+            only.
 
     Returns:
         All sorties in plan order, also the failed ones.
@@ -345,5 +361,6 @@ def fly_plan(
     operation = Operation(
         plan_dir, urls, out_dir, operator=operator, on_event=on_event, on_sortie=on_sortie, swap_battery=swap_battery,
         max_home_offset_m=max_home_offset_m, speedup=speedup, key=key, overrides=overrides, obstacles=obstacles,
+        policy=policy, papers=papers, interruptible=interruptible,
     )  # fmt: skip
     return asyncio.run(operation.run())

@@ -32,28 +32,28 @@ def _same(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-6)
 
 
-async def _read(vehicle: Vehicle, name: str, tries: int) -> float | None:
+async def _read(vehicle: Vehicle, names: tuple[str, ...], tries: int) -> tuple[str, float] | None:
+    """The first of some names that the vehicle answers to: an unknown one is answered with silence, so all at once."""
     with vehicle.inbox(_VALUE) as inbox:
         for attempt in range(tries):
-            vehicle.send(
-                mavlink.MAVLink_param_request_read_message(
-                    vehicle.system_id, vehicle.component_id, name.encode("ascii"), -1
+            for name in names:
+                vehicle.send(
+                    mavlink.MAVLink_param_request_read_message(
+                        vehicle.system_id, vehicle.component_id, name.encode("ascii"), -1
+                    )
                 )
-            )
             wait_s = vehicle.rtt.timeout_s(attempt)
             while (packet := await inbox.get(wait_s)) is not None:
-                if packet.fields.param_id == name:
-                    return float(packet.fields.param_value)
+                if packet.fields.param_id in names:
+                    return packet.fields.param_id, float(packet.fields.param_value)
     return None
 
 
 async def read_param(vehicle: Vehicle, name: str, *, tries: int = 4) -> float | None:
     """A parameter's value in our units under any of its names, or None where the vehicle has it under none."""
-    for alias in ALIASES.get(name, (Alias(name, 1.0),)):
-        value = await _read(vehicle, alias.name, tries)
-        if value is not None:
-            return value / alias.scale
-    return None
+    aliases = {alias.name: alias.scale for alias in ALIASES.get(name, (Alias(name, 1.0),))}
+    found = await _read(vehicle, tuple(aliases), tries)
+    return None if found is None else found[1] / aliases[found[0]]
 
 
 async def write_param(vehicle: Vehicle, name: str, value: float, *, tries: int = 6) -> None:
@@ -62,22 +62,21 @@ async def write_param(vehicle: Vehicle, name: str, value: float, *, tries: int =
     Raises:
         CommandError: No such parameter, or it kept another value.
     """
-    for alias in ALIASES.get(name, (Alias(name, 1.0),)):
-        before = await _read(vehicle, alias.name, 4)
-        if before is None:
-            continue
-        wanted = value * alias.scale
-        if _same(before, wanted):
+    aliases = {alias.name: alias.scale for alias in ALIASES.get(name, (Alias(name, 1.0),))}
+    got = await _read(vehicle, tuple(aliases), 4)
+    if got is None:
+        raise CommandError(f"{vehicle.name} has no parameter {name}: is it an ArduCopter?")
+    known = got[0]
+    wanted = value * aliases[known]
+    for _ in range(tries):
+        if got is not None and _same(got[1], wanted):
             return
-        for _ in range(tries):
-            vehicle.send(
-                mavlink.MAVLink_param_set_message(
-                    vehicle.system_id, vehicle.component_id, alias.name.encode("ascii"), wanted,
-                    mavlink.MAV_PARAM_TYPE_REAL32,
-                )
-            )  # fmt: skip
-            got = await _read(vehicle, alias.name, 3)
-            if got is not None and _same(got, wanted):
-                return
-        raise CommandError(f"{vehicle.name} keeps {alias.name} at {got}, not {wanted:g}: set it by hand")
-    raise CommandError(f"{vehicle.name} has no parameter {name}: is it an ArduCopter?")
+        vehicle.send(
+            mavlink.MAVLink_param_set_message(
+                vehicle.system_id, vehicle.component_id, known.encode("ascii"), wanted, mavlink.MAV_PARAM_TYPE_REAL32
+            )
+        )
+        got = await _read(vehicle, (known,), 3)
+    if got is None or not _same(got[1], wanted):
+        kept = f"{got[1]:g}" if got else "an unknown value"
+        raise CommandError(f"{vehicle.name} keeps {known} at {kept}, not {wanted:g}: set it by hand")

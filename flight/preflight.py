@@ -1,6 +1,7 @@
 """Preflight as grades: each check says pass, warn or fail and why; go when none fails.
 
-A failed check can be overridden by a named person with a reason, which goes on record; a link that is down, a mission
+What the vehicle says (link, GPS, EKF, battery, home, wind, parameters) and what people must have (`flight.papers`). A
+failed check can be overridden by a named person with a reason, which goes on record; a link that is down, a mission
 that does not read back equal and a home too far away cannot.
 """
 
@@ -9,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from flight.errors import FlightError
 from flight.orders import Orders, distance_m
+from flight.papers import Papers, check_papers
+from flight.params import read_param
+from flight.policy import Check, Grade, Policy
 from flight.vehicle import Vehicle
 
-Grade = Literal["pass", "warn", "fail"]
+__all__ = ["Check", "Grade", "Override", "Policy", "blocking", "checks_of", "wait_until_ready"]
 
 # A reading older than this is no reading: telemetry comes at 1 Hz or faster.
 _FRESH_S = 5.0
@@ -26,43 +30,29 @@ _USABLE_SHARE = 0.85
 # A pack may lie a little under the plan's need because state of charge is itself known to a few per cent.
 _LEAST_REMAINING = 0.3
 FINAL = frozenset({"link", "home", "mission"})
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check's outcome."""
-
-    name: str
-    grade: Grade
-    detail: str
+# What waiting does not mend.
+_STANDS = frozenset({"battery", "wind", "home", "approval", "pilot", "weather"})
+OVERRIDABLE = ("gps", "ekf", "battery", "wind", "approval", "pilot", "weather", "parameter")
 
 
 @dataclass(frozen=True)
 class Override:
-    """A named person's decision to fly with a failed check."""
+    """A named person's decision to fly with a failed check; "parameter" stands for all parameters."""
 
     person: str
     reason: str
     checks: frozenset[str]
 
+    def __post_init__(self) -> None:
+        """Refuses what must not be overridden, and what nobody stands for."""
+        if not self.person.strip() or not self.reason.strip():
+            raise FlightError("an override needs a person's name and a reason: both go on record")
+        if final := sorted(self.checks & FINAL):
+            raise FlightError(f"{', '.join(final)} cannot be overridden: without it no flight is safe")
 
-@dataclass(frozen=True)
-class Policy:
-    """What a bureau demands; everything defaults to what the simulator and a bare ArduCopter meet.
-
-    Attributes:
-        battery_wh: Energy of the aircraft's full battery; NaN where unknown (then only the share is looked at).
-        max_home_offset_m: How far the vehicle may stand from the sortie's home.
-        max_wind_mps: Wind above which no sortie starts; NaN for no limit.
-        cruise_mps: Speed of the way home.
-        max_airspeed_mps: What it can hold against the wind.
-    """
-
-    battery_wh: float = math.nan
-    max_home_offset_m: float = 30.0
-    max_wind_mps: float = math.nan
-    cruise_mps: float = 10.0
-    max_airspeed_mps: float = 15.0
+    def covers(self, check: Check) -> bool:
+        """Whether this check is waived by it."""
+        return check.name in self.checks or (check.name.startswith("parameter ") and "parameter" in self.checks)
 
 
 def check_link(vehicle: Vehicle) -> Check:
@@ -145,8 +135,8 @@ def check_wind(vehicle: Vehicle, policy: Policy) -> Check:
     return Check("wind", grade, f"{wind.speed_mps:.1f} m/s, limit {policy.max_wind_mps:g} m/s")
 
 
-def checks_of(vehicle: Vehicle, orders: Orders, policy: Policy) -> list[Check]:
-    """All checks that the telemetry answers."""
+def checks_of(vehicle: Vehicle, orders: Orders, policy: Policy, papers: Papers | None = None) -> list[Check]:
+    """All checks that telemetry and papers answer."""
     return [
         check_link(vehicle),
         check_gps(vehicle),
@@ -154,17 +144,35 @@ def checks_of(vehicle: Vehicle, orders: Orders, policy: Policy) -> list[Check]:
         check_battery(vehicle, orders, policy),
         check_home(vehicle, orders, policy),
         check_wind(vehicle, policy),
-    ]
+        *check_papers(
+            papers or Papers(), policy, pilot_of(orders), vehicle.unix_us(), orders.sortie.duration_s
+        ),
+    ]  # fmt: skip
+
+
+def pilot_of(orders: Orders) -> str:
+    """Who flies this sortie by the plan, "" where it was planned without a roster."""
+    return str(getattr(orders.sortie, "pilot", "") or "")
+
+
+async def check_parameters(vehicle: Vehicle, policy: Policy) -> list[Check]:
+    """The vehicle's parameters against the policy; they are read, never written."""
+    return [rule.judge(await read_param(vehicle, rule.name)) for rule in policy.parameters]
 
 
 def blocking(checks: Sequence[Check], overrides: Sequence[Override] = ()) -> list[Check]:
     """Failed checks that nobody overrode."""
-    waived = {name for override in overrides for name in override.checks} - FINAL
-    return [check for check in checks if check.grade == "fail" and check.name not in waived]
+    return [check for check in checks if check.grade == "fail" and not any(o.covers(check) for o in overrides)]
 
 
 async def wait_until_ready(
-    vehicle: Vehicle, orders: Orders, policy: Policy, *, wait_s: float, overrides: Sequence[Override] = ()
+    vehicle: Vehicle,
+    orders: Orders,
+    policy: Policy,
+    *,
+    wait_s: float,
+    overrides: Sequence[Override] = (),
+    papers: Papers | None = None,
 ) -> list[Check]:
     """Waits for what comes by itself (a real EKF needs ~40 s after power-on) and gives the last grades.
 
@@ -173,10 +181,10 @@ async def wait_until_ready(
     found: list[Check] = []
 
     def settled() -> bool:
-        found[:] = checks_of(vehicle, orders, policy)
+        found[:] = checks_of(vehicle, orders, policy, papers)
         names = {check.name for check in blocking(found, overrides)}
         known = vehicle.state.battery is not None and vehicle.state.position is not None
-        return not names or (known and names <= {"battery", "wind", "home"})
+        return not names or (known and names <= _STANDS)
 
     condition: Callable[[], bool] = settled
     await vehicle.until(condition, wait_s, every_s=0.5)

@@ -7,14 +7,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flight.errors import FlightError
-from flight.operation import policy_of
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+
+from flight.errors import FlightError, TransferError
+from flight.items import TYPE_NAMES, first_difference
+from flight.operation import papers_for, policy_of
 from flight.orders import Orders, read_orders
-from flight.preflight import Check, blocking, wait_until_ready
+from flight.papers import Papers
+from flight.policy import Check, read_policy
+from flight.preflight import Override, blocking, check_parameters, wait_until_ready
 from flight.signing import SigningKey
 from flight.station import Station
+from flight.transfer import download
 from flight.vehicle import Vehicle
 from missions.plan import read_plan
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What the vehicles are graded by.
+
+    Attributes:
+        wait_s: How long what comes by itself (GPS, EKF) is waited for.
+        max_home_offset_m: How far a vehicle may stand from its sortie's home.
+        policy: A bureau's policy file, or None for the aircraft's own limits.
+        papers: Approvals, pilots on duty, weather.
+        overrides: Failed checks that a named person flies with.
+    """
+
+    wait_s: float = 60.0
+    max_home_offset_m: float = 30.0
+    policy: Path | None = None
+    papers: Papers | None = None
+    overrides: tuple[Override, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,19 +50,23 @@ class Readiness:
     url: str
     sortie_id: str
     checks: tuple[Check, ...]
+    overrides: tuple[Override, ...] = ()
 
     @property
     def go(self) -> bool:
         """Whether nothing stands against a take-off."""
-        return not blocking(self.checks)
+        return not blocking(self.checks, self.overrides)
 
 
 async def _check(
-    plan_dir: Path, urls: Sequence[str], wait_s: float, max_home_offset_m: float, speedup: float, key: SigningKey | None
+    plan_dir: Path, urls: Sequence[str], demands: Demands, speedup: float, key: SigningKey | None
 ) -> list[Readiness]:
     plan = read_plan(plan_dir)
     folder = plan_dir if plan_dir.is_dir() else plan_dir.parent
-    policy = policy_of(plan.aircraft, max_home_offset_m)
+    policy = policy_of(plan.aircraft, demands.max_home_offset_m)
+    if demands.policy is not None:
+        policy = read_policy(demands.policy, policy)
+    papers = papers_for(plan.aircraft, demands.papers)
     async with Station(speedup=speedup, key=key) as station:
         found = await asyncio.gather(*(station.connect(url) for url in urls))
         pairs = [(vehicle, url) for url, vehicles in zip(urls, found, strict=True) for vehicle in vehicles]
@@ -45,27 +74,48 @@ async def _check(
 
         async def one(vehicle: Vehicle, url: str, of: Orders) -> Readiness:
             await vehicle.request_streams()
-            checks = await wait_until_ready(vehicle, of, policy, wait_s=wait_s)
-            return Readiness(vehicle.system_id, url, of.sortie.id, tuple(checks))
+            checks = await wait_until_ready(
+                vehicle, of, policy, wait_s=demands.wait_s, overrides=demands.overrides, papers=papers
+            )
+            checks += await check_parameters(vehicle, policy)
+            checks += [await _stored(vehicle, of, kind) for kind in TYPE_NAMES]
+            return Readiness(vehicle.system_id, url, of.sortie.id, tuple(checks), demands.overrides)
 
         return list(await asyncio.gather(*(one(v, u, o) for (v, u), o in zip(pairs, orders, strict=False))))
+
+
+async def _stored(vehicle: Vehicle, orders: Orders, kind: int) -> Check:
+    """Whether the vehicle holds this very list already; a flight uploads it and reads it back in any case."""
+    name = TYPE_NAMES[kind]
+    wanted = {
+        mavlink.MAV_MISSION_TYPE_MISSION: orders.mission,
+        mavlink.MAV_MISSION_TYPE_FENCE: orders.fence,
+        mavlink.MAV_MISSION_TYPE_RALLY: orders.rally,
+    }[kind]
+    try:
+        stored = await download(vehicle, kind)
+    except TransferError as error:
+        return Check(name, "warn", str(error))
+    different = first_difference(wanted, stored, kind)
+    if different:
+        return Check(name, "warn", f"not the plan's ({different}): it is uploaded before the take-off")
+    return Check(name, "pass", f"{len(wanted)} items on the vehicle equal the plan's")
 
 
 def check_readiness(
     plan_dir: Path,
     urls: Sequence[str],
+    demands: Demands | None = None,
     *,
-    wait_s: float = 60.0,
-    max_home_offset_m: float = 30.0,
     speedup: float = 1.0,
     key: SigningKey | None = None,
 ) -> list[Readiness]:
-    """Connects to the vehicles, waits up to `wait_s` for what comes by itself, and grades them; changes nothing.
+    """Connects to the vehicles, waits for what comes by itself, and grades them; changes nothing.
 
     Raises:
-        FlightError: No vehicle given, or one cannot be reached.
+        FlightError: No vehicle given, one cannot be reached, or the policy cannot be read.
         MissionsError: The plan cannot be read.
     """
     if not urls:
         raise FlightError("no vehicle to check: give --connect URL")
-    return asyncio.run(_check(plan_dir, urls, wait_s, max_home_offset_m, speedup, key))
+    return asyncio.run(_check(plan_dir, urls, demands or Demands(), speedup, key))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
@@ -26,10 +26,13 @@ from flight.events import (
     TransferEvent,
 )
 from flight.helm import Helm
+from flight.items import TYPE_NAMES
 from flight.orders import Orders, distance_m
+from flight.papers import Papers
 from flight.params import write_param
 from flight.photos import PhotoLog, image_count
-from flight.preflight import Override, Policy, blocking, wait_until_ready
+from flight.policy import Check, Policy
+from flight.preflight import Override, blocking, check_parameters, wait_until_ready
 from flight.record import FLUSH_EVERY_S, Recorder
 from flight.transfer import upload_verified
 from flight.vehicle import Vehicle
@@ -79,6 +82,8 @@ class SortieFlight:
     clear: Callable[[], bool] = lambda: True
     obstacles: Sequence[tuple[BaseGeometry, float]] = ()
     earlier: Sequence[Capture] = ()
+    papers: Papers = field(default_factory=Papers)
+    stopped: Callable[[], str] = str
     airborne: bool = False
     reached_item: int = 0
     lift_off_s: float = math.nan
@@ -101,7 +106,7 @@ class SortieFlight:
         recorder = Recorder(self.vehicle, self.files.tlog, self.files.commands, self.operator)
         flusher = asyncio.create_task(self._flush(recorder))
         self._texts_seen_s = now_s()
-        why, missing = "", 0
+        why, missing, cancelled = "", 0, False
         wh_before = self._consumed_wh()
         try:
             await self._prepare()
@@ -114,9 +119,12 @@ class SortieFlight:
             why = self._shortfall()
         except FlightError as error:
             why = str(error)
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
         finally:
             if self.photos is not None:
-                if not why or self.airborne:
+                if (not why or self.airborne) and not cancelled:
                     with contextlib.suppress(FlightError):
                         missing = await self.photos.ask_again()
                 captures = self.photos.close()
@@ -153,21 +161,36 @@ class SortieFlight:
     async def _prepare(self) -> None:
         vehicle, orders = self.vehicle, self.orders
         self._phase("uploading")
+        checks: list[Check] = []
         for items, kind in (
             (orders.mission, mavlink.MAV_MISSION_TYPE_MISSION),
             (orders.fence, mavlink.MAV_MISSION_TYPE_FENCE),
             (orders.rally, mavlink.MAV_MISSION_TYPE_RALLY),
         ):
             await upload_verified(vehicle, items, kind, self._transferred)
+            checks.append(Check(TYPE_NAMES[kind], "pass", f"{len(items)} items read back equal"))
         await self._set_limits()
         self._phase("preflight")
-        checks = await wait_until_ready(vehicle, orders, self.policy, wait_s=_READY_WAIT_S, overrides=self.overrides)
+        checks += await wait_until_ready(
+            vehicle, orders, self.policy, wait_s=_READY_WAIT_S, overrides=self.overrides, papers=self.papers
+        )
+        checks += await check_parameters(vehicle, self.policy)
+        self._grade(checks)
+
+    def _grade(self, checks: Sequence[Check]) -> None:
+        """Says and records every grade, and refuses where a failed check is nobody's decision."""
         for check in checks:
-            self.emit(CheckEvent(self.sortie_id, vehicle.system_id, check.name, check.grade, check.detail))
+            self.emit(CheckEvent(self.sortie_id, self.vehicle.system_id, check.name, check.grade, check.detail))
+            waived = [o for o in self.overrides if check.grade == "fail" and o.covers(check)]
+            for override in waived:
+                self.vehicle.note(f"override {check.name}: {check.detail}", override.reason, override.person)
+                self._text(3, f"{check.name} overridden by {override.person}: {override.reason}")
+            if not waived:
+                self.vehicle.note(f"check {check.name}: {check.grade}", check.detail)
         failed = blocking(checks, self.overrides)
         if failed:
             reasons = "; ".join(f"{check.name}: {check.detail}" for check in failed)
-            raise PreflightError(f"{vehicle.name} may not take off for {orders.sortie.short_id}: {reasons}")
+            raise PreflightError(f"{self.vehicle.name} may not take off for {self.orders.sortie.short_id}: {reasons}")
 
     async def _set_limits(self) -> None:
         """The vehicle's own fence, so that it holds the limits also when we are silent."""
@@ -194,6 +217,8 @@ class SortieFlight:
         """GUIDED, arm and take-off together until it climbs, then AUTO."""
         vehicle, state = self.vehicle, self.vehicle.state
         await self._wait_for_room()
+        if why := self.stopped():
+            await self._stay_down(why)
         base = await image_count(vehicle)
         self.photos = PhotoLog(vehicle, self.files.captures, self.sortie_id, base, self.earlier)
         state.mission = None
@@ -204,6 +229,8 @@ class SortieFlight:
         while not self._climbing():
             if state.boot_s > until_s or vehicle.state.age_s(state.heartbeat) > _LINK_GIVE_UP_S:
                 raise CommandError(f"{vehicle.name} did not take off within {_LAUNCH_FOR_S:.0f} s: {last}")
+            if why := self.stopped():
+                await self._stay_down(why)
             last = await self._try_launch(height_m) or last
             await vehicle.until(self._climbing, _LAUNCH_EVERY_S)
         self.airborne = True
@@ -212,9 +239,15 @@ class SortieFlight:
         await vehicle.until(lambda: self._height_m() > height_m - 1.0, 30.0)
         await self._begin_mission()
 
+    async def _stay_down(self, why: str) -> None:
+        """Does not take off; one that has left the ground meanwhile refuses to disarm, and is sent home from there."""
+        if self.vehicle.state.armed and not (await self.vehicle.disarm()).ok:
+            return
+        raise PreflightError(f"{self.vehicle.name} stays on the ground: {why}")
+
     async def _wait_for_room(self) -> None:
         """Launches are staggered: nobody takes off under, or beside, one of ours that is low."""
-        if not await self.vehicle.until(self.clear, _ROOM_WAIT_S, every_s=0.5):
+        if not await self.vehicle.until(lambda: bool(self.stopped()) or self.clear(), _ROOM_WAIT_S, every_s=0.5):
             raise PreflightError(f"{self.vehicle.name}: the air above is not clear after {_ROOM_WAIT_S:.0f} s")
 
     def _height_m(self) -> float:
@@ -242,8 +275,11 @@ class SortieFlight:
     async def _begin_mission(self) -> None:
         vehicle = self.vehicle
         for _ in range(5):
+            if why := self.stopped():
+                await self.helm.send_home(self.operator, why)
+                return
             outcome = await vehicle.set_mode("AUTO", reason="begin the mission")
-            if outcome.ok:
+            if outcome.ok and not self.stopped():
                 self.helm.begin()
                 return
             await vehicle.sleep(1.0)

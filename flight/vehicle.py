@@ -213,6 +213,11 @@ class Vehicle:
             listener(CommandRecord(outcome.what, number, params, outcome.result, reason, by))
         return outcome
 
+    def note(self, what: str, reason: str, by: str = "", result: str = "noted") -> None:
+        """Puts what was decided, and is no command to the vehicle, on the same record."""
+        for listener in self.command_listeners:
+            listener(CommandRecord(what, 0, (), result, reason, by))
+
     async def _command(self, number: int, params: tuple[float, ...], name: str, tries: int) -> Outcome:
         filled = [*params, *([0.0] * (7 - len(params)))]
         lock = self._command_locks.setdefault(number, asyncio.Lock())

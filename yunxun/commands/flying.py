@@ -10,6 +10,16 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
+from yunxun.clearance import (
+    Clearance,
+    KeyFile,
+    OperationFile,
+    Overrides,
+    PilotName,
+    PolicyFile,
+    RosterFile,
+    WeatherFile,
+)
 from yunxun.commands.planning import parse_numbers
 from yunxun.console import PartlyDone, command, errors, progress_bar
 from yunxun.errors import YunxunError
@@ -17,8 +27,9 @@ from yunxun.settings import load_settings
 from yunxun.workspace import PatrolFolder
 
 if TYPE_CHECKING:
+    from flight.batteries import BatterySwap
     from flight.events import FlightEvent
-    from flight.operation import BatterySwap
+    from missions.plan import Plan
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 # Linyi's centre: where vehicles stand when nothing else is said.
@@ -100,7 +111,8 @@ class FlightTable:
                     f"vehicle {event.system_id} {event.sortie.short_id} {event.phase} {event.why}", markup=False
                 )
         elif isinstance(event, TextEvent) and event.severity <= 3:
-            errors.print(f"vehicle {event.system_id}: {event.text}", markup=False)
+            whom = f"vehicle {event.system_id}: " if event.system_id else ""
+            errors.print(f"{whom}{event.text}", markup=False)
         if self._live is not None:
             self._live.update(self._table())
 
@@ -127,22 +139,35 @@ def fly(
     ground: Annotated[str, typer.Option(help="What simulated cameras see: town:SEED[:DAY] or a GeoTIFF.")] = "town:1",
     start: Annotated[datetime | None, typer.Option(help="Start of the simulated clock, UTC.")] = None,
     operator: Annotated[str, typer.Option(help="Who flies, for the record.", envvar="USER")] = "cli",
+    policy: PolicyFile = None,
+    operation: OperationFile = None,
+    roster: RosterFile = None,
+    pilot: PilotName = "",
+    weather: WeatherFile = None,
+    override: Overrides = None,
+    key: KeyFile = None,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Fly a plan over MAVLink: upload, verify, arm, fly, record, land; sorties are dealt to vehicles in order.
+
+    Ctrl-C calls everything home and waits for it; a second Ctrl-C leaves the vehicles to their failsafes.
+    A DJI behind its remote control is its pilot's: the files to load are named instead.
 
     Example: yunxun fly plan/ --connect udp:0.0.0.0:14550 --out patrols/today
     """
     from missions.plan import read_plan
 
-    read_plan(plan_dir)
+    plan = read_plan(plan_dir)
+    if by_hand(plan) and not simulate:
+        return _ask_pilots(plan, bool(connect))
     if bool(connect) == bool(simulate):
         raise YunxunError("give either --connect URL (one or more real vehicles) or --simulate N")
     folder = PatrolFolder(out)
     if simulate:
         result = _fly_simulated(plan_dir, folder, simulate, speedup, ground, start, as_json)
     else:
-        result = _fly_real(plan_dir, folder, connect or [], speedup, operator, as_json)
+        clearance = Clearance(policy, operation, roster, pilot, weather, tuple(override or ()), key)
+        result = _fly_real(plan_dir, folder, connect or [], speedup, operator, clearance, as_json)
     lines = [
         f"{s['id']}: {s['state']}, {s['photos']} photographs, {s['duration_s'] / 60:.1f} min"
         + (f": {s['why']}" if s["why"] else "")
@@ -168,15 +193,45 @@ def _fly_simulated(
         )  # fmt: skip
 
 
+def by_hand(plan: Plan) -> bool:
+    """Whether the aircraft takes DJI files and no MAVLink: then a person flies it."""
+    from missions.aircraft import load_profile, profile_names
+
+    return plan.aircraft in profile_names() and load_profile(plan.aircraft).dji is not None
+
+
+def _ask_pilots(plan: Plan, connected: bool) -> tuple[dict[str, Any], list[str]]:
+    from flight.aircraft import HandFlown
+
+    ask = HandFlown(plan.aircraft).instruction()
+    if connected:
+        raise YunxunError(f"{plan.aircraft} speaks no MAVLink, --connect reaches nothing: {ask}")
+    sorties = [
+        {"id": s.id, "state": "by hand", "instruction": ask, "file": s.files.kmz, "start_utc": s.start_utc.isoformat()}
+        for s in plan.sorties
+    ]
+    lines = [f"{s.short_id}: {ask}: {s.files.kmz}, {s.duration_s / 60:.0f} min" for s in plan.sorties]
+    lines.append("then: yunxun patrol, with the photographs from the cards")
+    return {"sorties": sorties}, lines
+
+
 def _fly_real(
-    plan_dir: Path, folder: PatrolFolder, urls: list[str], speedup: float, operator: str, quiet: bool
+    plan_dir: Path,
+    folder: PatrolFolder,
+    urls: list[str],
+    speedup: float,
+    operator: str,
+    clearance: Clearance,
+    quiet: bool,
 ) -> dict[str, Any]:
     from flight.operation import fly_plan
 
+    overrides, papers, key = clearance.overrides(operator), clearance.papers(), clearance.signing()
     with FlightTable() as table:
         flown = fly_plan(
             plan_dir, urls, folder.flight, operator=operator, on_event=None if quiet else table.show,
-            swap_battery=ask_for_battery, speedup=speedup,
+            swap_battery=ask_for_battery, speedup=speedup, key=key, overrides=overrides, policy=clearance.policy,
+            papers=papers, interruptible=True,
         )  # fmt: skip
     return {
         "sorties": [
@@ -195,15 +250,27 @@ def preflight(
     connect: Annotated[list[str], typer.Option(help="tcp:HOST:PORT, udp:HOST:PORT, serial:DEVICE:BAUD.")],
     wait_s: Annotated[float, typer.Option(help="How long to wait for GPS and EKF.")] = 60.0,
     speedup: Annotated[float, typer.Option(help="Of a simulated clock.")] = 1.0,
+    operator: Annotated[str, typer.Option(help="Who stands for an override.", envvar="USER")] = "cli",
+    policy: PolicyFile = None,
+    operation: OperationFile = None,
+    roster: RosterFile = None,
+    pilot: PilotName = "",
+    weather: WeatherFile = None,
+    override: Overrides = None,
+    key: KeyFile = None,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Check every vehicle against its first sortie: link, GPS, EKF, battery, home, wind; nothing is armed.
+    """Grade every vehicle for its first sortie; nothing is armed, nothing is written to it.
 
-    Example: yunxun preflight plan/ --connect udp:0.0.0.0:14550
+    Link, GPS, EKF, battery, home, wind, the vehicle's parameters, approval, pilot, weather, and what it has stored.
+
+    Example: yunxun preflight plan/ --connect udp:0.0.0.0:14550 --policy bureau.toml --operation operation.json
     """
-    from flight.readiness import check_readiness
+    from flight.readiness import Demands, check_readiness
 
-    found = check_readiness(plan_dir, connect, wait_s=wait_s, speedup=speedup)
+    clearance = Clearance(policy, operation, roster, pilot, weather, tuple(override or ()), key)
+    demands = Demands(wait_s=wait_s, policy=policy, papers=clearance.papers(), overrides=clearance.overrides(operator))
+    found = check_readiness(plan_dir, connect, demands, speedup=speedup, key=clearance.signing())
     vehicles: list[dict[str, Any]] = []
     lines: list[str] = []
     for ready in found:
@@ -211,7 +278,7 @@ def preflight(
         vehicles.append({"system_id": ready.system_id, "sortie": ready.sortie_id, "go": ready.go, "checks": checks})
         short = ready.sortie_id.rsplit("/", 1)[-1]
         lines.append(f"vehicle {ready.system_id}, {short}: {'go' if ready.go else 'no go'}")
-        lines += [f"  {c.grade:<4}  {c.name:<10} {c.detail}" for c in ready.checks]
+        lines += [f"  {c.grade:<4}  {c.name:<24} {c.detail}" for c in ready.checks]
     result = {"vehicles": vehicles}
     if not all(ready.go for ready in found):
         raise PartlyDone(result, lines)
