@@ -20,16 +20,20 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 
+from api.auth.access import TokenCache
 from api.candidates.intake import read_features, take
+from api.context import Context
 from api.database import Database
 from api.evidence.merkle import close_days
 from api.jobs import service as rows
 from api.jobs.bell import ring
 from api.jobs.models import Job
 from api.patrols.service import NewPatrol, get_patrol, path_of, register, uploads_of
+from api.tiles.files import PictureCache
 from yunxun.conductor import PatrolInputs, PatrolRun
 from yunxun.console import ON_PURPOSE
 from yunxun.errors import YunxunError
+from yunxun.rounds import Round, vendor_rounds, walk
 from yunxun.settings import Settings, api_settings, load_settings
 from yunxun.workspace import PatrolFolder
 
@@ -219,21 +223,26 @@ def ring_unfinished(settings: Settings, database: Database, *, just_started: boo
     return sum(ring(settings.broker_url, job) for job in waiting)
 
 
-def _sweep(settings: Settings) -> None:
-    database = Database(api_settings(settings).url, pool_size=1)
-    just_started, next_close_s = True, 0.0
-    while True:
-        try:
-            ring_unfinished(settings, database, just_started=just_started)
-            just_started = False
-            if time.monotonic() >= next_close_s:
-                next_close_s = time.monotonic() + CLOSE_DAYS_S
-                with database.write() as session:
-                    close_days(session, api_settings(settings))
-        except Exception:
-            # The database may be away for a while; the worker must not die of it.
-            log.exception("the round of unfinished jobs and closed days failed")
-        time.sleep(SWEEP_S)
+def rounds_of(settings: Settings) -> list[Round]:
+    """All that the worker does by the clock."""
+    told = api_settings(settings)
+    database = Database(told.url, pool_size=1)
+    here = Context(told, database, TokenCache(database, told), PictureCache(told.data_dir / "cache" / "pictures"))
+    started = threading.Event()
+
+    def unfinished() -> None:
+        ring_unfinished(settings, database, just_started=not started.is_set())
+        started.set()
+
+    def closed_days() -> None:
+        with database.write() as session:
+            close_days(session, told)
+
+    return [
+        Round("unfinished jobs", SWEEP_S, unfinished),
+        Round("closed days", CLOSE_DAYS_S, closed_days),
+        *vendor_rounds(here),
+    ]
 
 
 def main() -> None:
@@ -244,7 +253,8 @@ def main() -> None:
 
     @worker_ready.connect(weak=False)
     def begin(**_: Any) -> None:
-        threading.Thread(target=_sweep, args=(settings,), name="sweep", daemon=True).start()
+        rounds = (rounds_of(settings), threading.Event())
+        threading.Thread(target=walk, args=rounds, name="rounds", daemon=True).start()
 
     # Threads: stages bring processes of their own, which a prefork pool's children may not have.
     app.worker_main(["worker", "--pool", "threads", "--concurrency", "1", "--queues", "cpu,gpu", "--loglevel", "INFO"])

@@ -81,9 +81,13 @@ def load_settings(environ: dict[str, str] | None = None, data_dir: Path | None =
 
 
 def api_settings(settings: Settings) -> ApiSettings:
-    """What the API is told of them."""
-    return ApiSettings(
-        data_dir=settings.data_dir,
+    """What the API is told: these engines, and the policies of `settings.toml` in the data folder.
+
+    Raises:
+        ApiError: `settings.toml` cannot be read, or holds what is no setting.
+    """
+    return ApiSettings.load(
+        settings.data_dir,
         database_url=settings.database_url,
         broker_url=settings.broker_url,
         store_url=settings.store_url,

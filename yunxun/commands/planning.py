@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from yunxun.console import PartlyDone, command, progress_bar
 from yunxun.errors import YunxunError
+
+if TYPE_CHECKING:
+    from missions.result import PlanResult
+    from missions.rules import Check
+    from missions.targets import Product
 
 LonLat = tuple[float, float]
 
@@ -42,13 +48,28 @@ def parse_lonlat(text: str) -> LonLat:
 
 @command
 def plan(
-    area: Annotated[Path, typer.Option(help="Polygons to cover (GeoJSON, KML, GeoPackage, Shapefile).")],
     out: Annotated[Path, typer.Option(help="Folder to write the plan to.")],
+    area: Annotated[
+        Path | None,
+        typer.Option(help="Polygons to cover, lines of a corridor, or places to inspect (GeoJSON, KML, GPKG, SHP)."),
+    ] = None,
+    product: Annotated[
+        str, typer.Option(help="mosaic (all of the area), corridor (along lines) or inspection (places).")
+    ] = "mosaic",
+    width_m: Annotated[float, typer.Option(help="Width of a corridor, both sides together.")] = 60.0,
+    points: Annotated[Path | None, typer.Option(help="Ledger of listed places (XLSX, CSV, GeoJSON).")] = None,
+    cases: Annotated[Path | None, typer.Option(help="Cases: the open ones are photographed again.")] = None,
+    due_only: Annotated[
+        bool, typer.Option("--due-only", help="Only cells and places whose interval has passed.")
+    ] = False,
+    on: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day that due is judged by.")] = None,
+    day_km2: Annotated[float | None, typer.Option(help="What a day reaches, when cells are chosen.")] = None,
     zones: Annotated[Path | None, typer.Option(help="Zones: no-fly, ceiling, no-photo, permitted.")] = None,
     obstacles: Annotated[Path | None, typer.Option(help="Obstacles with top_agl_m.")] = None,
-    grid: Annotated[Path | None, typer.Option(help="Management grid: only cells that are due are flown.")] = None,
+    grid: Annotated[Path | None, typer.Option(help="Management grid; with --due-only the cells of the day.")] = None,
     dem: Annotated[Path | None, typer.Option(help="Ground heights (GeoTIFF, m above sea level).")] = None,
     site: Annotated[list[str] | None, typer.Option(help="A take-off site LON,LAT; may be repeated.")] = None,
+    sites: Annotated[Path | None, typer.Option(help="Take-off sites: the points of a file.")] = None,
     aircraft: Annotated[str, typer.Option(help="arducopter, mavic3e, m30, m350-h20t or m3d.")] = "arducopter",
     gsd_cm: Annotated[
         float | None, typer.Option(help="Ground sample distance; the profile's own when left out.")
@@ -64,9 +85,17 @@ def plan(
     ] = None,
     battery_health: Annotated[float, typer.Option(help="Share of the capacity that worn batteries still hold.")] = 1.0,
     objective: Annotated[str, typer.Option(help="What a sweep direction is judged by.")] = "both",
+    operation: Annotated[
+        Path | None, typer.Option(help="What the operator has (JSON): rules of the air then block.")
+    ] = None,
+    rules: Annotated[str, typer.Option(help="block: a broken rule refuses the plan; warn: it is only said.")] = "block",
+    preview: Annotated[Path | None, typer.Option(help="Draw the plan as PNG.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Crew sheets with maps as PDF.")] = None,
+    application: Annotated[Path | None, typer.Option(help="The application for the flights as PDF.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why this direction, split and order.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Plan a patrol: sorties that cover an area, each within one battery.
+    """Plan a patrol: sorties that cover an area, follow a line or visit places, each within one battery.
 
     Example: yunxun plan --area area.geojson --zones zones.geojson --aircraft mavic3e --gsd-cm 3 --out plan/
     """
@@ -75,11 +104,18 @@ def plan(
     wind_mps, wind_from_deg = parse_numbers(wind, "MPS,FROM_DEG") if wind else (0.0, 0.0)
     request = PlanRequest(
         area=area,
+        product=product_of(product),
+        width_m=width_m,
+        points=points,
+        cases=cases,
+        due_only=due_only,
+        on=on.date() if on else None,
+        day_km2=day_km2,
         zones=zones,
         obstacles=obstacles,
         grid=grid,
         dem=dem,
-        sites=tuple(parse_lonlat(text) for text in site or ()),
+        sites=all_sites(site, sites),
         aircraft=aircraft,
         gsd_m=None if gsd_cm is None else gsd_cm / 100.0,
         front_overlap=front_overlap,
@@ -88,18 +124,89 @@ def plan(
         crews=crews,
         wind_mps=wind_mps,
         wind_from_deg=wind_from_deg,
-        start_utc=(start.replace(tzinfo=UTC) if start.tzinfo is None else start) if start else datetime.now(UTC),
+        start_utc=first_take_off(start, roster),
         roster=roster,
         battery_health=battery_health,
         objective=objective,
     )
     with progress_bar(as_json) as report:
-        made = export_plan(plan_patrol(request, report), out)
+        planned = plan_patrol(request, report)
+        checks = checked(planned, operation, rules)
+        made = export_plan(planned, out)
     result = made.model_dump(mode="json")
     lines = plan_lines(result, out)
+    lines += drawn(planned, checks, preview, sheet, application)
+    if operation is not None or explain:
+        result["checks"] = [asdict(check) for check in checks]
+        lines += [f"{check.grade:5s} {check.name} ({check.article}): {check.detail}" for check in checks]
+    if explain:
+        from missions.explain import explain as reasons
+
+        result["reasons"] = reasons(planned)
+        lines += result["reasons"]
     if made.refused:
         raise PartlyDone(result, lines)
     return result, lines
+
+
+def product_of(name: str) -> Product:
+    """A product by its name.
+
+    Raises:
+        YunxunError: There is none of that name.
+    """
+    from missions.targets import Product
+
+    for known in get_args(Product):
+        if name == known:
+            return cast("Product", known)
+    raise YunxunError(f"product {name!r}: choose one of {', '.join(get_args(Product))}")
+
+
+def all_sites(given: list[str] | None, file: Path | None) -> tuple[LonLat, ...]:
+    """Take-off sites named one by one, then those of a file."""
+    from missions.sites import read_sites
+
+    return (*(parse_lonlat(text) for text in given or ()), *(read_sites(file) if file is not None else ()))
+
+
+def first_take_off(start: datetime | None, roster: Path | None) -> datetime | None:
+    """When it begins: as asked (UTC), with a roster when its first shift does, else now."""
+    if start is not None:
+        return start.replace(tzinfo=UTC) if start.tzinfo is None else start
+    return None if roster is not None else datetime.now(UTC)
+
+
+def checked(planned: PlanResult, operation: Path | None, rules: str) -> tuple[Check, ...]:
+    """The rules of the air looked at; they block where the operation's particulars are given and nobody says warn.
+
+    Raises:
+        YunxunError: `rules` is neither block nor warn.
+        MissionsError: A rule that blocks is broken.
+    """
+    from missions.rules import check_rules, read_operation, require
+
+    if rules not in ("block", "warn"):
+        raise YunxunError(f"rules {rules!r}: choose block or warn")
+    checks = check_rules(planned, read_operation(operation) if operation is not None else None)
+    require(checks, blocking=operation is not None and rules == "block")
+    return checks
+
+
+def drawn(
+    planned: PlanResult, checks: tuple[Check, ...], preview: Path | None, sheet: Path | None, application: Path | None
+) -> list[str]:
+    """Makes the pictures and sheets that were asked for, and says where they are."""
+    from missions.export.preview import draw_preview
+    from missions.export.sheet import write_application, write_crew_sheet
+
+    if preview is not None:
+        draw_preview(planned, preview)
+    if sheet is not None:
+        write_crew_sheet(planned, sheet)
+    if application is not None:
+        write_application(planned, checks, application)
+    return [f"written to {path}" for path in (preview, sheet, application) if path is not None]
 
 
 def plan_lines(plan_json: dict[str, Any], out: Path) -> list[str]:
@@ -108,10 +215,16 @@ def plan_lines(plan_json: dict[str, Any], out: Path) -> list[str]:
     minutes = sum(sortie["duration_s"] for sortie in sorties) / 60.0
     lines = [
         f"{len(sorties)} sorties, {minutes:.0f} min in the air, {sum(s['photos'] for s in sorties)} photographs, "
-        f"{plan_json['height_agl_m']:.0f} m above ground, {plan_json['camera']['gsd_m'] * 100:.1f} cm per pixel",
-        f"{coverage['area_m2'] / 1e6:.3f} km2: {coverage['seen_once']:.1%} seen, "
-        f"{coverage['seen_twice']:.1%} in two strips",
+        f"{plan_json['height_agl_m']:.0f} m above ground, {plan_json['camera']['gsd_m'] * 100:.1f} cm per pixel"
     ]
+    if coverage["area_m2"]:
+        lines.append(
+            f"{coverage['area_m2'] / 1e6:.3f} km2: {coverage['seen_once']:.1%} seen, "
+            f"{coverage['seen_twice']:.1%} in two strips"
+        )
+    views = sum(len(sortie.get("views", ())) for sortie in sorties)
+    if views:
+        lines.append(f"{views} photographs of places from standstills")
     lines += [f"left out: {item['what']}: {item['why']}; {item['remedy']}" for item in plan_json["refused"]]
     return [*lines, f"written to {out}"]
 
