@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Rng = np.random.Generator
 Item = Prop | Car | Building
+Taken = tuple[tuple[float, ...], Polygon]
 
 SHEETS: tuple[RGB, ...] = (
     (50, 96, 170), (60, 120, 80), (206, 206, 200), (58, 58, 62), (214, 120, 60), (180, 60, 54), (126, 132, 136),
@@ -72,9 +73,14 @@ class Clutter:
     turning: float | None = None
 
     def on(self, town: Town, k: int, kept_free: Sequence[Polygon]) -> list[Change]:
-        """What stands on day `k` clear of `kept_free`; `Change.day` tells fate: 0 stood, 1 came, -1 stood and left."""
-        found = [c for c in _placed(self, town) if c.day != (-1 if k else 1)]
-        return [c for c in found if not any(c.polygon.intersects(shape) for shape in kept_free)]
+        """What of `all` stands on day `k`."""
+        return [c for c in self.all(town, kept_free) if c.day != (-1 if k else 1)]
+
+    def all(self, town: Town, kept_free: Sequence[Polygon]) -> list[Change]:
+        """What stands clear of `kept_free` on any day; `Change.day` tells fate: 0 stood, 1 came, -1 stood and left."""
+        if self not in town.clutters:
+            town.clutters[self] = _placed(self, town)
+        return [c for c in town.clutters[self] if not any(c.polygon.intersects(shape) for shape in kept_free)]
 
     def turned(self, town: Town, k: int, season: str, trees: list[Tree]) -> list[Tree]:
         """The day's crowns: some golden, brown or half bare, each on its own."""
@@ -99,7 +105,7 @@ def _placed(clutter: Clutter, town: Town) -> list[Change]:
     rng = np.random.default_rng([clutter.seed, town.seed, 70])
     hectares = town.size_m[0] * town.size_m[1] / 10_000
     out: list[Change] = []
-    taken: list[Polygon] = []
+    taken: list[Taken] = []
     for kind, often in FREQUENT.items():
         for _ in range(int(rng.poisson(often * hectares * clutter.density))):
             item = _find(rng, town, kind, taken)
@@ -107,14 +113,14 @@ def _placed(clutter: Clutter, town: Town) -> list[Change]:
                 continue
             fate = int(rng.choice([0, 1, -1], p=(1 - clutter.moving, clutter.moving * 0.6, clutter.moving * 0.4)))
             shape = item.polygon
-            taken.append(shape)
+            taken.append((shape.bounds, shape))
             tall = item.top_m if isinstance(item, Building) else item.height_m
             label = LABELS.get(kind, kind)
             out.append(Change(0, label, "none", label, item, shape, tall, day=fate))
     return out
 
 
-def _find(rng: Rng, town: Town, kind: str, taken: list[Polygon]) -> Item | None:
+def _find(rng: Rng, town: Town, kind: str, taken: list[Taken]) -> Item | None:
     """A place for one thing: on a roof, against a house, beside a street or on open ground; None after 40 tries."""
     half_x, half_y = town.size_m[0] / 2 - 4, town.size_m[1] / 2 - 4
     at_house = kind in ("solar", "awning")
@@ -130,7 +136,10 @@ def _find(rng: Rng, town: Town, kind: str, taken: list[Polygon]) -> Item | None:
             item = make(float(rng.uniform(-half_x, half_x)), float(rng.uniform(-half_y, half_y)))
             ground = item.polygon.buffer(0.2)
         shape = item.polygon
-        if any(shape.distance(other) < 0.5 for other in taken):
+        # Distances between outlines are dear: most are far apart by their bounds alone.
+        west, south, east, north = shape.buffer(0.5, quad_segs=1).bounds
+        near = [o for (x0, y0, x1, y1), o in taken if x0 < east and x1 > west and y0 < north and y1 > south]
+        if any(shape.distance(other) < 0.5 for other in near):
             continue
         if ground.is_empty or town.is_free(ground, roads=roads):
             return item

@@ -22,21 +22,22 @@ from pyproj import CRS, Transformer
 from shapely.geometry import Polygon
 
 from simulators.changes import Change, Changes, Placer
+from simulators.clutter import Clutter
 from simulators.dataset import bent, save_picture, seen_from, write_json
 from simulators.errors import SimulatorError
 from simulators.ground import Ground, save_ground
 from simulators.light import shaded, sunlit_by_strips
+from simulators.matching import Look
 from simulators.painter import Scene
 from simulators.palette import Palette
 from simulators.raster import Bytes, Floats, Grid, Noise, fill
-from simulators.scenes import Frame, View, change_record
+from simulators.scenes import FATES, Frame, View, change_record
 from simulators.sun import Sun
 from simulators.surface import SEASONS
-from simulators.things import Building, Heap, Region, Slab, Things, Wall
+from simulators.things import Building, Car, Heap, Prop, Region, Slab, Things, Wall
+from simulators.weathering import quality, weathered
 
 Progress = Callable[[int, int, str], None]
-# Colours of things are those of sunlit ground whose white is about this; a photograph's own white replaces it.
-SUNLIT_WHITE = 222.0
 CRS_UTM = CRS.from_epsg(32650)
 MIDDLE = (500_000.0, 3_880_000.0)
 
@@ -75,6 +76,8 @@ class _Lot:
         self.palette = Palette.drawn(np.random.default_rng([seed, 1]))
         self.things = Things()
         self.picture = picture
+        self.look = Look.of(picture)
+        self.clutters: dict[Clutter, list[Change]] = {}
 
     @cached_property
     def _rough(self) -> Bytes:
@@ -163,19 +166,25 @@ def _scene(folder: Path, photo: Photograph, seed: int, gsd_m: float, largest_px:
     size_m = (lot.grid.cols * gsd_m, lot.grid.rows * gsd_m)
     changes = Placer(lot, _wanted(seed, rng, size_m[0] * size_m[1])).place()  # type: ignore[arg-type]
     fate = rng.choice(["new", "gone", "existing"], len(changes), p=(0.6, 0.15, 0.25))
+    stuff = Clutter(seed, float(rng.uniform(0.3, 1.2))).all(lot, [c.polygon for c in changes])  # type: ignore[arg-type]
     view = View(x, y, photo.height_m)
     sun = photo.sun or Sun(float(rng.uniform(0, 360)), float(rng.uniform(35, 60)), float(rng.choice([0.2, 0.6])))
     folder.mkdir(parents=True, exist_ok=True)
     shift = tuple(float(v) for v in np.clip(rng.normal(0, 0.9, 2), -2, 2))
     for name, absent in (("before", "new"), ("after", "gone")):
         here = [c for c, f in zip(changes, fate, strict=True) if f != absent]
+        here += [c for c in stuff if FATES[c.day] != absent]
         rgb, heights = _built(lot, here, view, sun, rng)
         if name == "before":
             rgb = bent(rgb, shift, rng)
+        if rng.random() < 0.4:
+            save_picture(folder, name, weathered(rgb, rng), heights, quality(rng))
+            continue
         gain = rng.uniform(0.88, 1.12) * (1 + rng.normal(0, 0.02, 3))
         save_picture(folder, name, np.clip(rgb * gain, 0, 255).astype(np.uint8), heights)
     frame = Frame(view, size_m, gsd_m)
     things = [change_record(c, str(f), frame) for c, f in zip(changes, fate, strict=True)]
+    things += [change_record(c, FATES[c.day], frame) for c in stuff]
     write_json(folder / "truth.json", {"units": "px", "things": things})
     write_json(
         folder / "scene.json",
@@ -194,8 +203,8 @@ def _wanted(seed: int, rng: np.random.Generator, area_m2: float) -> Changes:
         return int(rng.poisson(mean * share))
 
     return Changes(
-        seed, buildings=some(5), foundations=some(1.2), walls=some(0.5), garbage=some(7) + 1, spoil=some(1.5),
-        litter=some(1.2), distractors=some(5), smallest_m2=6.0, largest_m2=110.0, lenient=True,
+        seed, buildings=some(5), foundations=some(1.2), walls=some(1.2), garbage=some(7) + 1, spoil=some(1.5),
+        litter=some(1.2), distractors=some(5), smallest_m2=6.0, largest_m2=110.0, lenient=True, rich=True,
     )  # fmt: skip
 
 
@@ -207,6 +216,8 @@ def _built(lot: _Lot, changes: list[Change], view: View, sun: Sun, rng: np.rando
         walls=[c.thing for c in changes if isinstance(c.thing, Wall)],
         buildings=[c.thing for c in changes if isinstance(c.thing, Building)],
         heaps=[c.thing for c in changes if isinstance(c.thing, Heap)],
+        cars=[c.thing for c in changes if isinstance(c.thing, Car)],
+        props=[c.thing for c in changes if isinstance(c.thing, Prop)],
     )
     half = max(lot.size_m) / 2 + 50
     scene = Scene(things, Noise(lot.seed, half), half, 0.0, 0.0, SEASONS["summer"], lot.palette.soil)
@@ -218,37 +229,17 @@ def _built(lot: _Lot, changes: list[Change], view: View, sun: Sun, rng: np.rando
     heights: Floats = np.where(tile.surface >= 40, np.maximum(tile.height, 0), 0).astype(np.float32)
     lit = sunlit_by_strips(heights, lot.grid.gsd_m, sun)
     padded = cv2.copyMakeBorder(heights, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    own = shaded(_matched(tile.rgb, lot.picture), padded, lit, lot.grid.gsd_m, sun).astype(np.float32)
-    ground = lot.picture.astype(np.float32) * _shadow(lit, heights, sun, lot.grid.gsd_m)
-    # Edges as soft as the photograph's own.
-    soft = float(rng.uniform(0.35, 0.8))
+    shown = shaded(lot.look.colours(tile.rgb), padded, lit, lot.grid.gsd_m, sun)
+    ground = lot.picture.astype(np.float32) * lot.look.shade(lit, heights, sun, lot.grid.gsd_m)
+    # As soft as the photograph, a little more or less, and as grainy.
+    soft = max(0.3, lot.look.softness(shown, mask) * float(rng.uniform(0.85, 1.15)))
+    own = cv2.GaussianBlur(shown.astype(np.float32), (0, 0), soft) + lot.look.noise(heights.shape, rng)
     cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft)[..., None]
-    mixed = cv2.GaussianBlur(own, (0, 0), soft) * cover + ground * (1 - cover)
+    mixed = own * cover + ground * (1 - cover)
     rgb = np.clip(mixed, 0, 255).astype(np.uint8)
     if view.height_m is None:
         return rgb, heights
     return _leaning(lot, scene, tile.owner, rgb, heights, view, sun)
-
-
-def _matched(colours: Bytes, picture: Bytes) -> Bytes:
-    """Colours of things in the photograph's range: its white for ours, its black lifted alike, band by band."""
-    seen = picture.reshape(-1, 3)[:: max(1, picture.size // 600_000)]
-    seen = seen[seen.max(axis=1) > 4]
-    if len(seen) < 100:
-        return colours
-    white, black = np.percentile(seen, 97, axis=0), np.percentile(seen, 1.5, axis=0)
-    gain = np.clip((white - black) / SUNLIT_WHITE, 0.35, 1.1)
-    return np.clip(colours * gain + black * 0.6, 0, 255).astype(np.uint8)
-
-
-def _shadow(lit: Bytes, heights: Floats, sun: Sun, gsd_m: float) -> Floats:
-    """Factor on the photograph: cast shadow by the sun's share, and a little dark where things meet the ground."""
-    direct = lit.astype(np.float32) / 255
-    direct = direct * (1 - sun.cloud) + sun.cloud
-    near = cv2.GaussianBlur(np.clip(heights, 0, 2.5), (0, 0), 0.45 / gsd_m)
-    contact = 1 - 0.13 * np.minimum(near, 1.6)
-    bands = [(sky + (1 - sky) * direct) * contact for sky in (0.40, 0.43, 0.49)]
-    return cv2.merge([band.astype(np.float32) for band in bands])
 
 
 def _leaning(
@@ -262,16 +253,11 @@ def _leaning(
             np.save(folder / f"{key}.npy", array)
         transform = Affine(gsd_m, 0, MIDDLE[0] + lot.grid.x0, 0, -gsd_m, MIDDLE[1] + lot.grid.y_top)
         wall_rgb, bodies = scene.walls()
-        save_ground(
-            folder, transform, CRS_UTM, sun.toward, gsd_m, _matched_table(wall_rgb, lot.picture), bodies, lot.grid
-        )
+        facades = lot.look.colours(wall_rgb.reshape(-1, 1, 3).astype(np.uint8)).reshape(-1, 3).astype(np.float32)
+        save_ground(folder, transform, CRS_UTM, sun.toward, gsd_m, facades, bodies, lot.grid)
         ground = Ground(folder)
         lonlat = Transformer.from_crs(CRS_UTM, 4326, always_xy=True).transform(MIDDLE[0] + view.x, MIDDLE[1] + view.y)
         return seen_from(ground, view, lonlat, 0.0, gsd_m, (lot.grid.cols, lot.grid.rows), lot.seed)
-
-
-def _matched_table(colours: Floats, picture: Bytes) -> Floats:
-    return _matched(colours.reshape(-1, 1, 3).astype(np.uint8), picture).reshape(-1, 3).astype(np.float32)
 
 
 def image_sun(sun: Sun, image_up_deg: float) -> Sun:

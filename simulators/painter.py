@@ -198,7 +198,7 @@ class _Canvas:
         elif isinstance(thing, Prop):
             height, rgb, inside = props.prop(sub, thing, self.rgb[part])
             under = self.height[part] if thing.on_top else self.terrain[part]
-            self._over(part, under + height, rgb, inside, int(props.surface(thing)))
+            self._over(part, under + height, rgb, inside, int(Surface.PROP))
         elif isinstance(thing, Wall):
             self._wall(thing, part, sub)
         elif isinstance(thing, Tree):

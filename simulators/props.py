@@ -11,15 +11,9 @@ import numpy as np
 
 from simulators.raster import Floats, Grid
 from simulators.roofs import Flags, lattice, local_axes
-from simulators.things import RGB, Prop, Surface
+from simulators.things import RGB, Prop
 
 Painted = tuple[Floats, Floats, Flags]
-SOIL: RGB = (122.0, 96.0, 72.0)
-
-
-def surface(thing: Prop) -> Surface:
-    """Class of its pixels."""
-    return Surface.SOIL if thing.kind in ("bed", "bare_earth") else Surface.PROP
 
 
 def prop(grid: Grid, thing: Prop, under: Floats) -> Painted:
@@ -218,7 +212,7 @@ def _leaves(thing: Prop, a: Floats, b: Floats, rgb: Floats, height: Floats, unde
     rho = _ragged(thing, a, b, 0.2)
     one = lattice(thing, 25, a, b, (0.09, 0.09), False)
     rgb += (one * 16)[..., None] * np.array((1.0, 0.8, 0.4), np.float32)
-    return one > 4.5 * (rho - 0.62)
+    return one > 4.5 * (rho - 0.9)
 
 
 def _grainfield(thing: Prop, a: Floats, b: Floats, rgb: Floats, height: Floats, under: Floats) -> Flags:

@@ -6,7 +6,7 @@ For benchmarks and tests that need frames but no MAVLink: the vehicles of `simul
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from missions.camera import Camera
 from simulators.changes import Changes
+from simulators.clutter import Clutter
 from simulators.exposure import Exposure, append_exposure
 from simulators.photographer import Progress, photograph
 from simulators.sun import Sun
@@ -157,6 +158,7 @@ def write_patrol(
     changes: Changes | None = None,
     seasons: tuple[str, str] = ("summer", "summer"),
     suns: tuple[Sun, Sun] | None = None,
+    rich: bool = False,
     processes: int = 2,
     progress: Progress | None = None,
 ) -> Path:
@@ -175,14 +177,17 @@ def write_patrol(
         changes: Of the second day; a busy one when None.
         seasons: Of the two days.
         suns: Of the two days; drawn when None.
+        rich: With clutter that moves, roofs of every material and more kinds of dumps, as in training scenes.
         processes: Worker processes.
         progress: Called with (done, total, what).
     """
-    town = build_town(seed, size_m=size_m)
+    town, clutter = build_town(seed, size_m=size_m), None
+    wanted = changes or Changes.many(seed)
+    if rich:
+        town, clutter, wanted = town.restyled(seed), Clutter(seed), replace(wanted, rich=True, lenient=True)
     for k in (0, 1):
-        day = town.day(
-            k, sun=suns[k] if suns else None, season=seasons[k], changes=(changes or Changes.many(seed)) if k else None
-        )
+        sun = suns[k] if suns else None
+        day = town.day(k, sun=sun, season=seasons[k], changes=wanted if k else None, clutter=clutter)
         here = folder / f"day{k}"
         shots = survey(
             town, camera, gsd_m=gsd_m, errors=errors, seed=seed * 10 + k, start=START + timedelta(days=30 * k)

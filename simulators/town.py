@@ -56,6 +56,7 @@ class Town:
     things: Things
     noise: Noise
     relief_m: float
+    clutters: dict[Clutter, list[Change]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def crs(self) -> CRS:
@@ -118,7 +119,7 @@ class Town:
         """The same town under other roofs."""
         rng = np.random.default_rng([self.seed, seed, 404])
         bodies = [restyled(rng, body) for body in self.things.buildings]
-        return replace(self, things=replace(self.things, buildings=bodies))
+        return replace(self, things=replace(self.things, buildings=bodies), clutters={})
 
     def day_with(
         self, k: int, came: Sequence[Change], *, sun: Sun | None = None, season: str = "summer",

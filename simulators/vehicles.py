@@ -138,6 +138,8 @@ def _open_bed(body: _Body, rng: Rng, rgb: RGB, tall: float, pickup: bool) -> Non
     if pickup or rng.random() < 0.6:
         body.block(cab * 0.42, cab, 0.86, tall, (rgb[0] * 0.95 + 8, rgb[1] * 0.95 + 8, rgb[2] * 0.95 + 8), 0.15)
         body.block(cab * 0.36, cab * 0.46, 0.78, tall - 0.25, GLASS, 0.05)
+    else:
+        body.block(0.22, 0.36, 0.45, tall, (66, 60, 58), 0.12)
     load: RGB = [(58.0, 58.0, 60.0), (150.0, 120.0, 84.0), (60.0, 104.0, 160.0), (196.0, 192.0, 184.0)][
         int(rng.integers(4))
     ]
