@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,25 @@ from tests.flight.plans import HOME, offset, write_flight_plan
 _PLAN: dict[str, Any] = {"length_m": 360.0, "count": 2, "duration_s": 180.0}
 _APART_M = 90.0
 _ALL_UP_WITHIN_S = 150.0
+# A 47th sender that stamps its positions with the machine's monotonic clock, 50 a second: what is measured is the way
+# from its socket through the kernel, our loop and our decoder into the state, and nothing of the simulator.
+_STAMPER = """
+import socket, sys, time
+from pymavlink.dialects.v20 import ardupilotmega as m
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("ready", flush=True)
+link, _ = server.accept()
+link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+mav = m.MAVLink(None, srcSystem=200, srcComponent=1)
+count = 0
+while True:
+    if count % 50 == 0:
+        link.sendall(m.MAVLink_heartbeat_message(2, 3, 81, 0, 3, 3).pack(mav))
+    stamp = int(time.monotonic() * 1000) & 0xFFFFFFFF
+    link.sendall(m.MAVLink_global_position_int_message(stamp, 1, 1, 0, 0, 0, 0, 0, 0).pack(mav))
+    mav.seq, count = (mav.seq + 1) % 256, count + 1
+    time.sleep(0.02)
+"""
 
 
 @dataclass
@@ -38,8 +59,8 @@ class Measured:
         seconds: Wall time of the measurement.
         flight_s: CPU seconds of the flight stack.
         simulator_s: CPU seconds of the simulator.
-        lag_p99_ms: How late the event loop came to what was due: a packet waits no longer than that.
-        packet_p99_ms: From the vehicle's own stamp in a position to our state, over the quickest one.
+        lag_p99_ms: How late the event loop came to what was due.
+        packet_p99_ms: From a sender's socket to our state.
         heartbeat_late_s: The worst.
         packets: Frames taken.
         whole_cores: Both sides from the first connection on.
@@ -63,29 +84,40 @@ class Measured:
 
 @dataclass
 class _Probe:
-    """Listens to every vehicle of a station."""
+    """Counts every vehicle's packets, and ages those of the stamping sender."""
 
-    ages: list[list[float]] = field(default_factory=list)
+    ages_s: list[float] = field(default_factory=list)
     packets: int = 0
     measuring: bool = False
 
     def listen(self, vehicle: Vehicle) -> None:
-        ages: list[float] = []
-        self.ages.append(ages)
+        vehicle.listeners.append(self._count)
 
-        def take(packet: Any, now_s: float) -> None:
-            if not self.measuring:
-                return
-            self.packets += 1
-            if packet.msg_id == mavlink.MAVLINK_MSG_ID_GLOBAL_POSITION_INT:
-                # After the state was renewed: listeners come behind it.
-                ages.append(time.monotonic() - packet.fields.time_boot_ms * 1e-3)
+    def age(self, vehicle: Vehicle) -> None:
+        vehicle.listeners.append(self._age)
 
-        vehicle.listeners.append(take)
+    def _count(self, packet: Any, now_s: float) -> None:
+        self.packets += self.measuring
+
+    def _age(self, packet: Any, now_s: float) -> None:
+        # Listeners come behind the state.
+        if self.measuring and packet.msg_id == mavlink.MAVLINK_MSG_ID_GLOBAL_POSITION_INT:
+            self.ages_s.append((int(time.monotonic() * 1000) - packet.fields.time_boot_ms) % 2**32 * 1e-3)
 
     def p99_ms(self) -> float:
-        late = [age - min(ages) for ages in self.ages if ages for age in ages]
-        return statistics.quantiles(late, n=100)[98] * 1e3 if len(late) > 1 else float("nan")
+        return statistics.quantiles(self.ages_s, n=100)[98] * 1e3 if len(self.ages_s) > 1 else float("nan")
+
+
+@contextlib.contextmanager
+def _stamper(port: int) -> Iterator[str]:
+    process = subprocess.Popen([sys.executable, "-c", _STAMPER, str(port)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield f"tcp:127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _cpu_of(pid: int) -> Callable[[], float]:
@@ -105,7 +137,9 @@ async def _lag(into: list[float]) -> None:
         into.append(time.monotonic() - due)
 
 
-async def _measure(operation: Operation, simulator_s: Callable[[], float], count: int, seconds: float) -> Measured:
+async def _measure(
+    operation: Operation, simulator_s: Callable[[], float], count: int, seconds: float, stamper: str
+) -> Measured:
     measured, probe, lags = Measured(), _Probe(), list[float]()
     flying: set[int] = set()
     operation._on_event = lambda event: _note(event, flying)
@@ -118,6 +152,8 @@ async def _measure(operation: Operation, simulator_s: Callable[[], float], count
                 probe.listen(vehicle)
             if self not in stations:
                 stations.append(self)
+                for stamping in await super().connect(stamper):
+                    probe.age(stamping)
             return found
 
     flight.operation.Station = Watched  # type: ignore[misc]
@@ -164,6 +200,7 @@ def fly_live(count: int, seconds: float) -> Measured:
             )  # fmt: skip
             try:
                 assert fleet.pid is not None
-                return asyncio.run(_measure(operation, _cpu_of(fleet.pid), count, seconds))
+                with _stamper(20_990) as stamper:
+                    return asyncio.run(_measure(operation, _cpu_of(fleet.pid), count, seconds, stamper))
             finally:
                 flight.operation.Station = original  # type: ignore[misc]

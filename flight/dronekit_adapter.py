@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flight.delivery import upload_verified
 from flight.dronekit_types import (
     Attitude,
     Battery,
@@ -32,7 +33,7 @@ from flight.items import WireItem
 from flight.params import read_param, write_param
 from flight.state import mode_name
 from flight.station import Station
-from flight.transfer import download, upload_verified
+from flight.transfer import download
 from flight.vehicle import Vehicle as OurVehicle
 from flight.wire import Packet
 

@@ -152,7 +152,7 @@ class Operation:
         finally:
             left.cancel()
             flying.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await asyncio.gather(flying, *work, return_exceptions=True)
         if self.stop.left.is_set():
             for vehicle, url, hand in hands:
                 self._give_up(vehicle, url, [orders for orders in hand if orders.sortie.id not in self.results])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
+from flight.delivery import read_list
 from flight.errors import FlightError, TransferError
 from flight.items import TYPE_NAMES, first_difference
 from flight.operation import papers_for, policy_of
@@ -18,7 +19,6 @@ from flight.policy import Check, read_policy
 from flight.preflight import Override, blocking, check_parameters, wait_until_ready
 from flight.signing import SigningKey
 from flight.station import Station
-from flight.transfer import download
 from flight.vehicle import Vehicle
 from missions.plan import read_plan
 
@@ -93,7 +93,7 @@ async def _stored(vehicle: Vehicle, orders: Orders, kind: int) -> Check:
         mavlink.MAV_MISSION_TYPE_RALLY: orders.rally,
     }[kind]
     try:
-        stored = await download(vehicle, kind)
+        stored = await read_list(vehicle, kind)
     except TransferError as error:
         return Check(name, "warn", str(error))
     different = first_difference(wanted, stored, kind)

@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flight.capturelog import Capture
 from flight.clock import now_s
+from flight.delivery import upload_verified
 from flight.errors import CommandError, FlightError, PreflightError
 from flight.events import (
     CheckEvent,
@@ -34,7 +35,6 @@ from flight.photos import PhotoLog, image_count
 from flight.policy import Check, Policy
 from flight.preflight import Override, blocking, check_parameters, wait_until_ready
 from flight.record import FLUSH_EVERY_S, Recorder
-from flight.transfer import upload_verified
 from flight.vehicle import Vehicle
 from flight.view import Other
 from flight.watch import Watch

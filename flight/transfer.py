@@ -16,7 +16,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flight.clock import now_s
 from flight.errors import TransferError
-from flight.items import TYPE_NAMES, WireItem, first_difference, from_fields
+from flight.items import TYPE_NAMES, WireItem, from_fields
 from flight.vehicle import Inbox, Vehicle
 from flight.wire import Packet
 
@@ -279,44 +279,3 @@ async def download(vehicle: Vehicle, mission_type: int, progress: Progress = _no
     """
     with vehicle.inbox(*_ITEMS, mavlink.MAVLINK_MSG_ID_MISSION_COUNT) as inbox:
         return await _Download(vehicle, mission_type, inbox).run(progress)
-
-
-async def upload_verified(
-    vehicle: Vehicle,
-    items: Sequence[WireItem],
-    mission_type: int,
-    progress: Progress = _nothing,
-    *,
-    keep_old: bool = True,
-) -> None:
-    """Uploads, reads back, compares; on failure puts the vehicle's old list back.
-
-    Raises:
-        TransferError: It failed; the message says whether the old list is back.
-    """
-    name = TYPE_NAMES[mission_type]
-    old = await download(vehicle, mission_type) if keep_old else []
-    if not first_difference(items, old, mission_type):
-        return
-    try:
-        what = ""
-        for _ in range(_WHOLE_TRIES):
-            await upload(vehicle, items, mission_type, progress)
-            what = first_difference(items, await download(vehicle, mission_type, progress), mission_type)
-            if not what:
-                return
-        raise TransferError(f"{vehicle.name}: the {name} did not read back equal after {_WHOLE_TRIES} uploads: {what}")
-    except TransferError as error:
-        if not old:
-            raise
-        raise TransferError(f"{error}; {await _restore(vehicle, old, mission_type)}") from error
-
-
-async def _restore(vehicle: Vehicle, old: Sequence[WireItem], mission_type: int) -> str:
-    try:
-        await upload(vehicle, old, mission_type)
-        if not first_difference(old, await download(vehicle, mission_type), mission_type):
-            return f"its old {TYPE_NAMES[mission_type]} is back"
-    except TransferError:
-        pass
-    return f"its old {TYPE_NAMES[mission_type]} could not be put back: do not fly it before a new upload"

@@ -135,6 +135,7 @@ class Vehicle:
         self.sent_listeners: list[Callable[[bytes], None]] = []
         self.command_listeners: list[Callable[[CommandRecord], None]] = []
         self.inboxes: dict[int, list[Inbox]] = {}
+        self.files_offered: bool | None = None  # whether it speaks MAVFTP; None while nobody asked
         self._encoder = encoder
         self._command_locks: dict[int, asyncio.Lock] = {}
 

@@ -94,6 +94,9 @@ class Peer:
     def on_command_long(self, m):
         self.commands.append(m.command)
         self.say(mavlink.MAVLink_command_ack_message(m.command, self.results.get(m.command, 0)))
+        if m.command == mavlink.MAV_CMD_REQUEST_MESSAGE and m.param1 == mavlink.MAVLINK_MSG_ID_AUTOPILOT_VERSION:
+            none = bytes(8)
+            self.say(mavlink.MAVLink_autopilot_version_message(0, 0, 0, 0, 0, none, none, none, 0, 0, 0))
 
     def on_param_request_read(self, m):
         if m.param_id in self.params:

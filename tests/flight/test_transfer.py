@@ -6,9 +6,10 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flight import transfer
+from flight.delivery import upload_verified
 from flight.errors import TransferError
 from flight.items import WireItem, first_difference
-from flight.transfer import download, upload, upload_verified
+from flight.transfer import download, upload
 from tests.flight.peer import Channel, Peer, connected
 from tests.flight.virtual import run_virtually
 
