@@ -79,6 +79,12 @@ class Geometry(UserDefinedType[BaseGeometry]):
         return lambda value: None if value is None else shapely.from_wkb(value)
 
 
+class StoredGeometry(UserDefinedType[Any]):
+    """A geometry column as it is stored (hex EWKB or WKB), for lists that only pass it on (`geo.outline_of`)."""
+
+    cache_ok = True
+
+
 @compiles(Geometry, "postgresql")
 def _postgis(element: Geometry, compiler: Any, **_: Any) -> str:
     return "geometry(Geometry,4326)"

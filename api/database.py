@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
+from api.areas import covers
 from api.errors import ApiError
 
 BUSY_TIMEOUT_MS = 15_000
 
 
-def connect(url: str, *, pool_size: int = 10) -> Engine:
+def _loads(value: str | bytes) -> Any:
+    return orjson.loads(value)
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Integers beyond 64 bits and lone surrogates: the database says what it thinks of them.
+        return json.dumps(value)
+
+
+def connect(url: str, *, pool_size: int = 10, autocommit: bool = False) -> Engine:
     """An engine for `url` (sqlite:///FILE or postgresql+psycopg://...).
+
+    `autocommit` is for readers on PostgreSQL: at READ COMMITTED each statement sees its own snapshot anyway, and
+    BEGIN and ROLLBACK around a single SELECT are two round trips of three.
 
     Raises:
         ApiError: The URL is neither.
@@ -34,7 +52,13 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         if not parsed.database or parsed.database == ":memory:":
             raise ApiError("SQLite needs a file: sqlite:////path/to/yunxun.sqlite (several threads share it)")
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, pool_size=pool_size, connect_args={"check_same_thread": False, "timeout": 15})
+        engine = create_engine(
+            parsed,
+            pool_size=pool_size,
+            connect_args={"check_same_thread": False, "timeout": 15},
+            json_serializer=_dumps,
+            json_deserializer=_loads,
+        )
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
@@ -42,7 +66,14 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         return create_engine(
-            parsed, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, connect_args={"connect_timeout": 5}
+            parsed,
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_pre_ping=False,
+            isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
+            connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
+            json_serializer=_dumps,
+            json_deserializer=_loads,
         )
     raise ApiError(f"unknown database {parsed.get_backend_name()!r}: sqlite and postgresql are supported")
 
@@ -58,6 +89,7 @@ def _sqlite_connect(connection: sqlite3.Connection, _: Any) -> None:
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA cache_size=-65536")
     cursor.close()
+    connection.create_function("yx_covers", 3, covers, deterministic=True)
 
 
 def _sqlite_begin(connection: Connection) -> None:
@@ -75,7 +107,10 @@ class Database:
         import api.models  # noqa: F401
 
         self.engine = connect(url, pool_size=pool_size)
-        self._reading = self.engine.execution_options(writes=False)
+        if self.is_postgres:
+            self._reading = connect(url, pool_size=pool_size, autocommit=True)
+        else:
+            self._reading = self.engine.execution_options(writes=False)
 
     @property
     def is_postgres(self) -> bool:
@@ -102,6 +137,7 @@ class Database:
     def close(self) -> None:
         """Closes all pooled connections."""
         self.engine.dispose()
+        self._reading.dispose()
 
 
 def is_postgres(session: Session) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, func, literal, text
 from sqlalchemy.orm import Session
 
 from api.database import is_postgres
@@ -94,6 +95,31 @@ def as_geojson(geometry: BaseGeometry) -> dict[str, Any]:
     return dict(mapping(shapely.set_precision(geometry, 1e-7, mode="pointwise")))
 
 
+def outline_of(stored: str | bytes) -> dict[str, Any]:
+    """GeoJSON with 7 decimals of a geometry as the database gives it (hex EWKB or WKB).
+
+    Points and polygons of one ring, which nearly all are, are read here, five times faster than by way of shapely: a
+    page of a hundred cases spent most of its time on that.
+    """
+    data = bytes.fromhex(stored) if isinstance(stored, str) else bytes(stored)
+    kind = int.from_bytes(data[1:5], "little")
+    # Bit 29 says that an SRID of four bytes follows.
+    start = 9 if kind & 0x20000000 else 5
+    kind &= 0x1FFFFFFF
+    if data[0] == 1 and kind == 1:
+        return {"type": "Point", "coordinates": _rounded(data, start, 1)[0]}
+    if data[0] == 1 and kind == 3 and data[start : start + 4] == b"\x01\x00\x00\x00":
+        count = int.from_bytes(data[start + 4 : start + 8], "little")
+        return {"type": "Polygon", "coordinates": [_rounded(data, start + 8, count)]}
+    return as_geojson(shapely.from_wkb(data))
+
+
+def _rounded(data: bytes, start: int, count: int) -> list[list[float]]:
+    numbers = struct.unpack_from(f"<{2 * count}d", data, start)
+    places = [round(number, 7) for number in numbers]
+    return [[x, y] for x, y in zip(places[::2], places[1::2], strict=True)]
+
+
 @lru_cache(maxsize=128)
 def _to_utm(zone: int, south: bool) -> Transformer:
     return Transformer.from_crs(4326, (32700 if south else 32600) + zone, always_xy=True)
@@ -124,18 +150,65 @@ def grow(box: Box, metres: float) -> Box:
     return max(west - d_lon, -180.0), max(south - d_lat, -90.0), min(east + d_lon, 180.0), min(north + d_lat, 90.0)
 
 
-def touches(session: Session, table: str, box: Box) -> ColumnElement[bool]:
-    """SQL: rows of `table` whose geometry's bounds meet `box`; by GiST on PostGIS, by R*Tree on SQLite."""
-    west, south, east, north = box
-    bound = {"b_w": west, "b_s": south, "b_e": east, "b_n": north}
+def read_polygon(value: str) -> BaseGeometry:
+    """Reads a WKT polygon in WGS84 degrees, the area that a list is asked for.
+
+    Raises:
+        InvalidError: Not such a polygon, self-crossing, out of range, or of too many vertices.
+    """
+    try:
+        geometry = shapely.from_wkt(value)
+    except (shapely.errors.ShapelyError, ValueError, TypeError) as error:
+        raise InvalidError(f"polygon should be WKT such as POLYGON((118.3 35, 118.4 35, 118.4 35.1, 118.3 35)), came"
+                           f" {value[:60]!r}") from error  # fmt: skip
+    if geometry is None or geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        raise InvalidError(f"polygon: a WKT POLYGON or MULTIPOLYGON was expected, came {value[:60]!r}")
+    return read_geometry(dict(mapping(geometry)), "polygon")
+
+
+def point_within(session: Session, lon: ColumnElement[float], lat: ColumnElement[float], area: BaseGeometry) -> Any:
+    """SQL: the point of these columns lies in `area` or on its edge; exact on both engines."""
     if is_postgres(session):
+        polygon = func.ST_GeomFromEWKB(literal(shapely.to_wkb(shapely.set_srid(area, 4326), include_srid=True)))
+        return func.ST_Covers(polygon, func.ST_SetSRID(func.ST_MakePoint(lon, lat), 4326))
+    return func.yx_covers(literal(shapely.to_wkb(area)), lon, lat) == 1
+
+
+def box_values(box: Box) -> dict[str, float]:
+    """The parameters of `touching`."""
+    west, south, east, north = box
+    return {"b_w": west, "b_s": south, "b_e": east, "b_n": north}
+
+
+@lru_cache(maxsize=64)
+def touching(table: str, postgres: bool, suffix: str = "") -> ColumnElement[bool]:
+    """SQL: rows of `table` whose geometry's bounds meet a box; by GiST on PostGIS, by R*Tree on SQLite.
+
+    Made once: a statement that is made anew for every request is also compiled anew. Its parameters are those of
+    `box_values`, with `suffix` when a statement asks for two boxes.
+    """
+    if postgres:
         sql = f"{table}.geom && ST_MakeEnvelope(:b_w, :b_s, :b_e, :b_n, 4326)"
     else:
         sql = (
             f"{table}.pk IN (SELECT id FROM {table}_rtree WHERE max_lon >= :b_w AND min_lon <= :b_e"
             " AND max_lat >= :b_s AND min_lat <= :b_n)"
         )
-    return text(sql).bindparams(**bound)  # type: ignore[return-value]
+    for name in ("b_w", "b_s", "b_e", "b_n"):
+        sql = sql.replace(f":{name}", f":{name}{suffix}")
+    return text(sql)  # type: ignore[return-value]
+
+
+def touches(session: Session, table: str, box: Box) -> ColumnElement[bool]:
+    """`touching` with its box, for questions that are not asked often."""
+    clause: Any = touching(table, is_postgres(session))
+    return clause.bindparams(**box_values(box))
+
+
+# The two-key form takes 32-bit numbers; tiles go up to 6.5e8 and fit. Rows come in the arrays' order.
+_LOCK = text(
+    "SELECT count(pg_advisory_xact_lock(s, t)) FROM unnest(CAST(:spaces AS int[]), CAST(:tiles AS int[])) AS k(s, t)"
+)
 
 
 def lock_places(session: Session, wanted: Iterable[tuple[str, Box]]) -> None:
@@ -154,11 +227,4 @@ def lock_places(session: Session, wanted: Iterable[tuple[str, Box]]) -> None:
     if not keys:
         return
     spaces, tiles = zip(*sorted(keys), strict=True)
-    # The two-key form takes 32-bit numbers; tiles go up to 6.5e8 and fit. Rows come in the arrays' order.
-    session.execute(
-        text(
-            "SELECT count(pg_advisory_xact_lock(s, t))"
-            " FROM unnest(CAST(:spaces AS int[]), CAST(:tiles AS int[])) AS k(s, t)"
-        ),
-        {"spaces": list(spaces), "tiles": list(tiles)},
-    )
+    session.connection().execute(_LOCK, {"spaces": list(spaces), "tiles": list(tiles)})

@@ -93,13 +93,15 @@ SELECT setval(pg_get_serial_sequence('candidates', 'pk'), (SELECT max(pk) FROM c
 
 
 def load_postgres(cluster: Any, rows: int) -> None:
-    """Loads `rows` cases unless they are there: table by table, indexes afterwards."""
-    if int(cluster.sql("SELECT count(*) FROM (SELECT 1 FROM cases LIMIT 1) AS x") or 0):
-        return
+    """Loads `rows` cases table by table and in parts, indexes afterwards.
+
+    The server makes the rows itself: nothing crosses a socket, which is faster still than COPY from a client.
+    """
     start = time.perf_counter()
 
     def step(what: str, *statements: str) -> None:
-        cluster.sql("SET synchronous_commit = off; SET maintenance_work_mem = '1GB'; " + "; ".join(statements))
+        settings = "SET synchronous_commit = off; SET maintenance_work_mem = '1GB'; SET work_mem = '512MB'; "
+        cluster.sql(settings + "; ".join(statements))
         print(f"# {time.perf_counter() - start:7.0f} s  {what}", flush=True)
 
     build = {table: _drop_indexes(cluster, table) for table in ("cases", "sites", "candidates", "events")}
@@ -116,10 +118,8 @@ def load_postgres(cluster: Any, rows: int) -> None:
             step(definition[:70], definition)
     step("rollups", _ROLLUPS)
     cluster.sql("VACUUM ANALYZE")
-    print(
-        f"# {time.perf_counter() - start:7.0f} s  vacuumed, {cluster.sql('SELECT pg_database_size(current_database()) / 1000000000')[:-1]} GB",
-        flush=True,
-    )
+    size = cluster.sql("SELECT pg_database_size(current_database()) / 1000000000").strip()
+    print(f"# {time.perf_counter() - start:7.0f} s  loaded, {size} GB", flush=True)
 
 
 def _drop_indexes(cluster: Any, table: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Measures the case API at size: 10 million cases and 20 million events on PostgreSQL 15 + PostGIS, 200,000 on SQLite.
 
     python benchmarks/cases.py                         # SQLite, 200,000 cases
-    python benchmarks/cases.py --rows 10000000         # a PostgreSQL cluster of its own under --folder
-    python benchmarks/cases.py --rows 10000000 --keep  # keeps the loaded cluster for the next run
+    python benchmarks/cases.py --rows 10000000         # a PostgreSQL cluster of its own
+    python benchmarks/cases.py --rows 10000000 --data DIR [--parts reading,filing,feeding,mixed]
+
+With `--data` the loaded database stays there and is measured again without loading (`--load-only` loads and ends).
 
 A real server process (uvicorn, `--workers`) is asked over HTTP by client threads of this process: the two share the
 machine, as the bars say. Every row of the table says what was measured, how often, and on which load.
@@ -33,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 from api.auth.service import issue_token  # noqa: E402
 from api.database import Database, migrate  # noqa: E402
 from api.settings import ApiSettings  # noqa: E402
+from benchmarks._cases_http import Answer, AsyncWire, Wire  # noqa: E402
 from benchmarks._cases_load import CENTRE, SPREAD, load_postgres, load_sqlite  # noqa: E402
 
 STATES = ("filed", "registered", "dispatched", "closed")
@@ -44,7 +47,7 @@ class Bench:
 
     def __init__(self, settings: ApiSettings, port: int, tokens: dict[str, str]) -> None:
         self.settings = settings
-        self.base = f"http://127.0.0.1:{port}"
+        self.port = port
         self.tokens = tokens
         self.rows: list[tuple[str, str, str, bool]] = []
         self.random = random.Random(7)
@@ -54,23 +57,23 @@ class Bench:
         self.rows.append((what, measured, bar, good))
         print(f"{'ok  ' if good else 'MISS'} {what:<58} {measured:<44} {bar}", flush=True)
 
-    def client(self, role: str) -> httpx.Client:
+    def client(self, role: str) -> Wire:
         """A connection with the token of a role."""
-        return httpx.Client(base_url=self.base, headers={"Authorization": f"Bearer {self.tokens[role]}"}, timeout=30)
+        return Wire(self.port, self.tokens[role])
 
 
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
-def timed(calls: int, ask: Callable[[], httpx.Response]) -> list[float]:
+def timed(calls: int, ask: Callable[[], Answer]) -> list[float]:
     """Milliseconds of each call; the first tenth warms caches and is not counted."""
     found = []
     for i in range(calls + calls // 10):
         start = time.perf_counter()
         answer = ask()
         took = (time.perf_counter() - start) * 1000
-        assert answer.status_code < 300, answer.text[:300]
+        assert answer.status < 300, answer.content[:300]
         if i >= calls // 10:
             found.append(took)
     return found
@@ -88,29 +91,29 @@ def reading(bench: Bench, ids: list[str], cursors: list[str], n: int) -> None:
         one = timed(n, lambda: client.get(f"/api/v1/cases/{rng.choice(ids)}"))
         bench.row("get one case", spread(one), "p99 <= 10 ms", percentile(one, 0.99) <= 10)
 
-        def in_box(size: float) -> httpx.Response:
+        def in_box(size: float) -> Answer:
             params = {"bbox": box(rng, size), "state": rng.choice(STATES), "family": rng.choice(FAMILIES)}
             # Any depth: most pages begin somewhere in the past.
             if rng.random() < 0.75:
                 params["cursor"] = rng.choice(cursors)
-            return client.get("/api/v1/cases", params={**params, "limit": 100})
+            return client.get("/api/v1/cases", {**params, "limit": 100})
 
         for name, size in (("0.5 km", 0.005), ("2 km", 0.02), ("5 km", 0.05), ("the whole city", 0.18)):
             found = timed(n // 2, lambda size=size: in_box(size))
             bench.row(f"page of 100 by bbox ({name}) + state + family, any depth", spread(found), "p95 <= 40 ms",
                       percentile(found, 0.95) <= 40)  # fmt: skip
 
-        def by_cell(length: int) -> httpx.Response:
+        def by_cell(length: int) -> Answer:
             code = (
                 f"{rng.choice(DISTRICTS)}{rng.randrange(1, 5):03d}{rng.randrange(1, 11):03d}{rng.randrange(1, 9):03d}"
             )
-            return client.get("/api/v1/cases", params={"cell": code[:length], "limit": 100})
+            return client.get("/api/v1/cases", {"cell": code[:length], "limit": 100})
 
         for length in (8, 9, 12, 15):
             found = timed(n // 2, lambda length=length: by_cell(length))
             bench.row(f"page of 100 by cell prefix ({length} digits)", spread(found), "p95 <= 40 ms",
                       percentile(found, 0.95) <= 40)  # fmt: skip
-        newest = timed(n, lambda: client.get("/api/v1/cases", params={"district": rng.choice(DISTRICTS), "limit": 100}))
+        newest = timed(n, lambda: client.get("/api/v1/cases", {"district": rng.choice(DISTRICTS), "limit": 100}))
         bench.row("page of 100, newest in a district", spread(newest), "p95 <= 40 ms", percentile(newest, 0.95) <= 40)
         facets = timed(n // 4, lambda: client.get("/api/v1/facets"))
         bench.row("facets", spread(facets), "p95 <= 100 ms", percentile(facets, 0.95) <= 100)
@@ -144,8 +147,8 @@ def filing(bench: Bench, n: int, seconds: float) -> None:
     patrol = f"bench-{time.time_ns():x}"
     numbers = iter(range(900_000))
     with bench.client("pilot") as client:
-        found = timed(n, lambda: client.post("/api/v1/sites", json=candidate(rng, patrol, next(numbers)),
-                                             headers={"Idempotency-Key": f"{patrol}-{rng.random()}"}))  # fmt: skip
+        found = timed(n, lambda: client.post("/api/v1/sites", candidate(rng, patrol, next(numbers)),
+                                             f"{patrol}-{rng.random()}"))  # fmt: skip
         bench.row(
             "file a candidate, duplicate search included", spread(found), "p95 <= 20 ms", percentile(found, 0.95) <= 20
         )
@@ -162,23 +165,22 @@ async def _sustain(
     rng, took = bench.random, []
     good = wrong = 0
     started = time.perf_counter()
-    limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
-    headers = {"Authorization": f"Bearer {bench.tokens['pilot']}"}
-    async with httpx.AsyncClient(base_url=bench.base, headers=headers, limits=limits, timeout=30) as client:
 
-        async def worker() -> None:
-            nonlocal good, wrong
-            while (now := time.perf_counter() - started) < seconds:
-                if good + wrong > now * rate:
-                    await asyncio.sleep(0.002)
-                    continue
-                start = time.perf_counter()
-                answer = await client.post("/api/v1/sites", json=candidate(rng, patrol, next(numbers)))
-                took.append((time.perf_counter() - start) * 1000)
-                good += answer.status_code in (200, 201)
-                wrong += answer.status_code not in (200, 201)
+    async def worker() -> None:
+        nonlocal good, wrong
+        wire = AsyncWire(bench.port)
+        while (now := time.perf_counter() - started) < seconds:
+            if good + wrong > now * rate:
+                await asyncio.sleep(0.002)
+                continue
+            start = time.perf_counter()
+            answer = await wire.post("/api/v1/sites", bench.tokens["pilot"], candidate(rng, patrol, next(numbers)))
+            took.append((time.perf_counter() - start) * 1000)
+            good += answer.status in (200, 201)
+            wrong += answer.status not in (200, 201)
+        wire.close()
 
-        await asyncio.gather(*(worker() for _ in range(8)))
+    await asyncio.gather(*(worker() for _ in range(8)))
     return took, good, wrong
 
 
@@ -186,7 +188,7 @@ def feeding(bench: Bench, events: int) -> None:
     with bench.client("officer") as client:
         last, seen, start = "", 0, time.perf_counter()
         while seen < events:
-            answer = client.get("/api/v1/feed", params={"limit": 5000, **({"lastEventId": last} if last else {})})
+            answer = client.get("/api/v1/feed", {"limit": 5000, **({"lastEventId": last} if last else {})})
             batch = json.loads(answer.content)
             if not batch:
                 break
@@ -203,29 +205,28 @@ async def _commit_to_visible(bench: Bench, n: int) -> list[float]:
     patrol, rng = f"seen-{time.time_ns():x}", bench.random
     answered: dict[str, float] = {}
     arrived: dict[str, float] = {}
-    async with httpx.AsyncClient(base_url=bench.base, timeout=70) as client:
 
-        async def read() -> None:
-            headers = {"Authorization": f"Bearer {bench.tokens['officer']}"}
-            newest = await client.get("/api/v1/feed/recent", params={"limit": 1}, headers=headers)
-            last = newest.json()[0]["id"]
-            while len(arrived) < n:
-                params = {"lastEventId": last, "timeout": 5000, "limit": 1000}
-                batch = (await client.get("/api/v1/feed", params=params, headers=headers)).json()
-                for event in batch:
-                    last = event["id"]
-                    if event["type"] == "candidate.created" and event["subject"].startswith(patrol):
-                        arrived[event["subject"]] = time.perf_counter()
+    async def read() -> None:
+        wire, token = AsyncWire(bench.port), bench.tokens["officer"]
+        last = (await wire.get("/api/v1/feed/recent", token, {"limit": 1})).json()[0]["id"]
+        while len(arrived) < n:
+            batch = (
+                await wire.get("/api/v1/feed", token, {"lastEventId": last, "timeout": 5000, "limit": 1000})
+            ).json()
+            for event in batch:
+                last = event["id"]
+                if event["type"] == "candidate.created" and event["subject"].startswith(patrol):
+                    arrived[event["subject"]] = time.perf_counter()
 
-        async def write() -> None:
-            headers = {"Authorization": f"Bearer {bench.tokens['pilot']}"}
-            await asyncio.sleep(0.5)
-            for i in range(n):
-                await client.post("/api/v1/sites", json=candidate(rng, patrol, i), headers=headers)
-                answered[f"{patrol}/{i}"] = time.perf_counter()
-                await asyncio.sleep(rng.uniform(0.01, 0.1))
+    async def write() -> None:
+        wire = AsyncWire(bench.port)
+        await asyncio.sleep(0.5)
+        for i in range(n):
+            await wire.post("/api/v1/sites", bench.tokens["pilot"], candidate(rng, patrol, i))
+            answered[f"{patrol}/{i}"] = time.perf_counter()
+            await asyncio.sleep(rng.uniform(0.01, 0.1))
 
-        await asyncio.wait_for(asyncio.gather(read(), write()), 120)
+    await asyncio.wait_for(asyncio.gather(read(), write()), 120)
     return [max((arrived[key] - answered[key]) * 1000, 0.0) for key in answered]
 
 
@@ -241,33 +242,34 @@ async def _mix(bench: Bench, ids: list[str], cursors: list[str], seconds: float)
     done = wrong = 0
     numbers = iter(range(900_000))
     stop = time.perf_counter() + seconds
-    officer = {"Authorization": f"Bearer {bench.tokens['officer']}"}
-    async with httpx.AsyncClient(base_url=bench.base, timeout=30) as client:
+    officer = bench.tokens["officer"]
 
-        async def ask() -> httpx.Response:
-            dice = rng.random()
-            if dice < 0.45:
-                return await client.get(f"/api/v1/cases/{rng.choice(ids)}", headers=officer)
-            if dice < 0.60:
-                params = {"district": rng.choice(DISTRICTS), "limit": 20, "cursor": rng.choice(cursors)}
-                return await client.get("/api/v1/cases", params=params, headers=officer)
-            if dice < 0.70:
-                params = {"bbox": box(rng, 0.01), "state": "filed", "family": rng.choice(FAMILIES), "limit": 20}
-                return await client.get("/api/v1/cases", params=params, headers=officer)
-            if dice < 0.80:
-                return await client.get("/api/v1/facets", headers=officer)
-            return await client.post("/api/v1/sites", json=candidate(rng, patrol, next(numbers)), headers=officer)
+    async def ask(wire: AsyncWire) -> Answer:
+        dice = rng.random()
+        if dice < 0.45:
+            return await wire.get(f"/api/v1/cases/{rng.choice(ids)}", officer)
+        if dice < 0.60:
+            params = {"district": rng.choice(DISTRICTS), "limit": 20, "cursor": rng.choice(cursors)}
+            return await wire.get("/api/v1/cases", officer, params)
+        if dice < 0.70:
+            params = {"bbox": box(rng, 0.01), "state": "filed", "family": rng.choice(FAMILIES), "limit": 20}
+            return await wire.get("/api/v1/cases", officer, params)
+        if dice < 0.80:
+            return await wire.get("/api/v1/facets", officer)
+        return await wire.post("/api/v1/sites", officer, candidate(rng, patrol, next(numbers)))
 
-        async def worker() -> None:
-            nonlocal done, wrong
-            while time.perf_counter() < stop:
-                start = time.perf_counter()
-                answer = await ask()
-                took.append((time.perf_counter() - start) * 1000)
-                done += 1
-                wrong += answer.status_code >= 300
+    async def worker() -> None:
+        nonlocal done, wrong
+        wire = AsyncWire(bench.port)
+        while time.perf_counter() < stop:
+            start = time.perf_counter()
+            answer = await ask(wire)
+            took.append((time.perf_counter() - start) * 1000)
+            done += 1
+            wrong += answer.status >= 300
+        wire.close()
 
-        await asyncio.gather(*(worker() for _ in range(16)))
+    await asyncio.gather(*(worker() for _ in range(16)))
     return done, wrong, took
 
 
@@ -323,39 +325,65 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000, help="cases; from a million on PostgreSQL")
     parser.add_argument("--engine", choices=["sqlite", "postgres"], default=None)
-    parser.add_argument("--folder", type=Path, default=None, help="where the data lie; a temporary folder by default")
-    parser.add_argument("--keep", action="store_true", help="keep the loaded data for the next run")
+    parser.add_argument("--data", type=Path, default=None, help="where the data lie and stay for the next run")
+    parser.add_argument("--keep", action="store_true", help="keep the temporary folder when --data names none")
     parser.add_argument("--load-only", action="store_true")
+    parser.add_argument("--parts", default="reading,filing,feeding,mixed", help="what to measure")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--port", type=int, default=8391)
     given = parser.parse_args()
     engine = given.engine or ("postgres" if given.rows >= 1_000_000 else "sqlite")
-    folder = given.folder or Path(tempfile.mkdtemp(prefix="yxbench"))
+    folder = given.data or Path(tempfile.mkdtemp(prefix="yxbench"))
     folder.mkdir(parents=True, exist_ok=True)
-    cluster = None
     try:
-        if engine == "postgres":
-            from tests.api.cluster import Cluster
+        (on_postgres if engine == "postgres" else on_sqlite)(folder, given)
+    finally:
+        if not given.keep and not given.data:
+            shutil.rmtree(folder, ignore_errors=True)
 
-            cluster = Cluster.open(folder / "c", shared_buffers="2GB", work_mem="32MB", maintenance_work_mem="1GB",
-                                   max_wal_size="8GB", checkpoint_timeout="30min", random_page_cost="1.1",
-                                   effective_io_concurrency="200")  # fmt: skip
-            settings = ApiSettings(data_dir=folder, database_url=cluster.url)
+
+# As a server of this size would be set: a quarter of the memory it may count on for itself.
+TUNED = {"shared_buffers": "2GB", "work_mem": "32MB", "maintenance_work_mem": "1GB", "max_wal_size": "8GB",
+         "checkpoint_timeout": "30min", "random_page_cost": "1.1", "effective_io_concurrency": "200"}  # fmt: skip
+# For the load alone: what a crash would cost is loading again. Taken back before anything is measured.
+LOADING = {"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0",
+           "autovacuum": "off"}  # fmt: skip
+
+
+def on_postgres(folder: Path, given: argparse.Namespace) -> None:
+    from tests.api.cluster import Cluster
+
+    done = folder / "loaded.json"
+    url = f"postgresql+psycopg://yunxun@/yunxun?host={folder / 'c'}"
+    settings = ApiSettings(data_dir=folder, database_url=url)
+    if not done.is_file() or json.loads(done.read_text())["rows"] != given.rows:
+        shutil.rmtree(folder / "c", ignore_errors=True)
+        cluster = Cluster.open(folder / "c", **TUNED, **LOADING)
+        try:
             migrate(settings.url)
             load_postgres(cluster, given.rows)
-        else:
-            settings = ApiSettings(data_dir=folder)
-            migrate(settings.url)
-            load_sqlite(folder / "yunxun.sqlite", given.rows)
-        if not given.load_only:
-            measure(settings, given, engine)
+        finally:
+            cluster.halt()
+        os.sync()
+        done.write_text(json.dumps({"rows": given.rows}))
+    if given.load_only:
+        return
+    cluster = Cluster.open(folder / "c", **TUNED)
+    try:
+        migrate(settings.url)
+        measure(settings, given, "postgres")
     finally:
-        if cluster is not None:
-            cluster.halt() if given.keep else cluster.stop()
-        if not given.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+        cluster.halt()
+
+
+def on_sqlite(folder: Path, given: argparse.Namespace) -> None:
+    settings = ApiSettings(data_dir=folder)
+    migrate(settings.url)
+    load_sqlite(folder / "yunxun.sqlite", given.rows)
+    if not given.load_only:
+        measure(settings, given, "sqlite")
 
 
 def measure(settings: ApiSettings, given: argparse.Namespace, engine: str) -> None:
@@ -369,10 +397,14 @@ def measure(settings: ApiSettings, given: argparse.Namespace, engine: str) -> No
         ids, cursors = sample(bench, 2000)
         load = os.getloadavg()[0]
         print(f"# {given.rows:,} cases, {2 * given.rows:,} events on {engine}; {os.cpu_count()} cores; load {load:.1f}")
-        reading(bench, ids, cursors, given.calls)
-        filing(bench, given.calls, given.seconds)
-        feeding(bench, 200_000)
-        mixed(bench, ids, cursors, given.seconds)
+        parts: dict[str, Callable[[], None]] = {
+            "reading": lambda: reading(bench, ids, cursors, given.calls),
+            "filing": lambda: filing(bench, given.calls, given.seconds),
+            "feeding": lambda: feeding(bench, 200_000),
+            "mixed": lambda: mixed(bench, ids, cursors, given.seconds),
+        }
+        for part in given.parts.split(","):
+            parts[part]()
         print(f"# load at the end {os.getloadavg()[0]:.1f}; rows met: "
               f"{statistics.mean(good for *_, good in bench.rows):.0%}")  # fmt: skip
     finally:

@@ -9,18 +9,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from api.base import utcnow
+from api.candidates.ground import ground
 from api.candidates.models import DRAWN_FROM, Candidate
+from api.candidates.storing import store
 from api.cases import service as cases
 from api.cases.models import Case
 from api.cases.states import ENDED
 from api.errors import ConflictError, InvalidError, NotFoundError
 from api.feed import service as feed
 from api.geo import area_m2, as_geojson, lock_places, read_geometry, tile_of
-from api.grid.service import locate
 from api.patrols.models import Patrol
 from api.sites import service as sites
 from api.sites.models import Site
@@ -127,32 +128,50 @@ def _check(where: str, properties: SiteProperties, more: dict[str, Any]) -> None
 
 def take(session: Session, sightings: list[Sighting], actor: str) -> list[Taken]:
     """Takes all in, in one transaction; each candidate once, however often it is sent."""
-    for patrol_id in sorted({one.patrol_id for one in sightings}):
-        _know_patrol(session, patrol_id, actor)
     lock_places(session, [(one.properties.family, sites.search_box(one.geometry)) for one in sightings])
     # Read under the lock: another request may have brought the same ones meanwhile.
-    known = {
-        row.id: row
-        for row in session.scalars(
-            select(Candidate).where(Candidate.id.in_([one.id for one in sightings])).with_for_update()
-        )
-    }
+    known = _known(session, sightings, actor)
     return [_take_one(session, one, known.get(one.id), actor) for one in sightings]
 
 
-def _know_patrol(session: Session, patrol_id: str, actor: str) -> None:
-    if session.scalar(select(Patrol.id).where(Patrol.id == patrol_id)) is None:
+_PATROLS: Any = Patrol.__table__
+_CANDIDATES: Any = Candidate.__table__
+_KNOWN = (
+    select(_PATROLS.c.id, _CANDIDATES.c.id)
+    .select_from(
+        _PATROLS.outerjoin(
+            _CANDIDATES,
+            (_CANDIDATES.c.patrol_id == _PATROLS.c.id) & _CANDIDATES.c.id.in_(bindparam("ids", expanding=True)),
+        )
+    )
+    .where(_PATROLS.c.id.in_(bindparam("patrols", expanding=True)))
+)
+
+
+def _known(session: Session, sightings: list[Sighting], actor: str) -> dict[str, Candidate]:
+    """The candidates that are there already, locked; patrols that nobody registered are noted."""
+    patrols = sorted({one.patrol_id for one in sightings})
+    if not patrols:
+        return {}
+    asked = {"patrols": patrols, "ids": [one.id for one in sightings]}
+    rows = session.connection().execute(_KNOWN, asked).all()
+    for patrol_id in sorted(set(patrols) - {row[0] for row in rows}):
         statement = cases.upsert(session)(Patrol).values(
             id=patrol_id, name=patrol_id, paths={}, models={}, created_by=actor, created_at=utcnow()
         )
         session.execute(statement.on_conflict_do_nothing())
+    found = [row[1] for row in rows if row[1] is not None]
+    if not found:
+        return {}
+    query = select(Candidate).where(Candidate.id.in_(found)).with_for_update()
+    return {row.id: row for row in session.scalars(query.execution_options(populate_existing=True))}
 
 
 def _take_one(session: Session, one: Sighting, known: Candidate | None, actor: str) -> Taken:
     if known is not None:
         return _seen_before(session, one, known, actor)
-    candidate = _row(session, one)
-    settle(session, candidate, actor)
+    candidate, platform_no = _row(session, one)
+    settle(session, candidate, actor, platform_no)
     return _taken(candidate, "created")
 
 
@@ -161,13 +180,13 @@ def _seen_before(session: Session, one: Sighting, known: Candidate, actor: str) 
         return _taken(known, "unchanged")
     if known.state not in (*OPEN_STATES, "settled", "permitted") or known.case_id is not None:
         return _taken(known, "kept")
-    fresh = _row(session, one)
+    fresh, platform_no = _row(session, one)
     for column in ("family", "label", "probability", "area_m2", "height_change_m", "permitted", "permit_no",
                    "excess_m2", "unsure", "geom", "lon", "lat", "tile", "cell", "district", "frames", "more",
                    "content_sha256"):  # fmt: skip
         setattr(known, column, getattr(fresh, column))
     known.version += 1
-    settle(session, known, actor, again=True)
+    settle(session, known, actor, platform_no, again=True)
     return _taken(known, "updated")
 
 
@@ -183,11 +202,13 @@ def _taken(candidate: Candidate, outcome: Outcome) -> Taken:
     )
 
 
-def _row(session: Session, one: Sighting) -> Candidate:
+def _row(session: Session, one: Sighting) -> tuple[Candidate, str | None]:
+    """The candidate, and the platform's own open case on its place."""
     properties = one.properties
     point = one.geometry.representative_point()
-    where = locate(session, point.x, point.y)
-    return Candidate(
+    found = ground(session, properties.family, one.geometry, point)
+    where = found.where
+    row = Candidate(
         id=one.id,
         patrol_id=one.patrol_id,
         n=one.n,
@@ -216,28 +237,35 @@ def _row(session: Session, one: Sighting) -> Candidate:
         chain_hash=feed.GENESIS,
         created_at=utcnow(),
     )
+    return row, found.platform_no
 
 
-def settle(session: Session, candidate: Candidate, actor: str, *, again: bool = False) -> None:
+def settle(session: Session, candidate: Candidate, actor: str, platform_no: str | None, *, again: bool = False) -> None:
     """Matches the candidate to its site and decides whether anybody needs to look at it."""
     match = sites.find(session, candidate.family, candidate.geom)
-    site = match.site if match else None
     events: list[tuple[str, dict[str, Any]]] = []
-    if site is None:
-        site = sites.found(session, candidate.family, candidate.geom, candidate.area_m2)
+    if match is None:
+        site = sites.found(candidate.family, candidate.geom, candidate.area_m2)
         candidate.state = "pending"
     else:
+        site = match.site
         events = _on_known_site(session, candidate, site, actor)
     candidate.site_id = site.id
     # A permit answers for what it covers; the part beyond it (excess) is still a person's to see.
     if candidate.permitted is True and not candidate.excess_m2 and candidate.state == "pending":
         candidate.state = "permitted"
-    if candidate.state == "pending" and candidate.drawn_by is None:
-        _or_elsewhere(session, candidate, events)
+    if candidate.state == "pending" and candidate.drawn_by is None and platform_no is not None:
+        candidate.state, candidate.reason = "settled", "already_on_platform"
+        events.append(("candidate.merged", {"into_platform_case": platform_no}))
     if candidate.state == "pending":
         site.candidate_id = candidate.id
     kind = "candidate.merged" if again else "candidate.created"
-    record(session, candidate, kind, actor, {**summary(candidate), **({"why": "revised"} if again else {})})
+    first = {**summary(candidate), **({"why": "revised"} if again else {})}
+    if match is None and not again and not events:
+        store(session, site, candidate, feed.next_event(candidate, **_event(candidate, kind, actor, first)))
+        return
+    session.add(site)
+    record(session, candidate, kind, actor, first)
     for kind, data in events:
         record(session, candidate, kind, actor, data)
     # Once for all of it; the next of a batch has to find this one's site.
@@ -294,14 +322,6 @@ def _reinspect(session: Session, candidate: Candidate, site: Site, actor: str) -
         cases.add_evidence(session, last, actor, item, "case.reinspected")
 
 
-def _or_elsewhere(session: Session, candidate: Candidate, events: list[tuple[str, dict[str, Any]]]) -> None:
-    other = sites.open_elsewhere(session, candidate.family, candidate.geom)
-    if other is not None:
-        candidate.state = "settled"
-        candidate.reason = "already_on_platform"
-        events.append(("candidate.merged", {"into_platform_case": other.platform_no}))
-
-
 def summary(candidate: Candidate) -> dict[str, Any]:
     """A candidate as events carry it."""
     return {
@@ -325,10 +345,14 @@ def summary(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def _event(candidate: Candidate, kind: str, actor: str, data: dict[str, Any]) -> dict[str, Any]:
+    where = feed.Labels(candidate.family, candidate.district)
+    return {"type": kind, "subject": candidate.id, "actor": actor, "data": data, "labels": where}
+
+
 def record(session: Session, candidate: Candidate, kind: str, actor: str, data: dict[str, Any]) -> None:
     """One event on the candidate's own chain."""
-    where = feed.Labels(candidate.family, candidate.district)
-    feed.append(session, candidate, type=kind, subject=candidate.id, actor=actor, data=data, labels=where)
+    feed.append(session, candidate, **_event(candidate, kind, actor, data))
 
 
 def draw(
@@ -352,8 +376,8 @@ def draw(
     content = hashlib.sha256(text.encode()).digest()
     more = {"note": note} if note else {}
     one = Sighting(patrol_id, n, properties, geometry, properties.area_m2 or 0.0, content, more, drawn_by=actor)
-    candidate = _row(session, one)
-    settle(session, candidate, actor)
+    candidate, platform_no = _row(session, one)
+    settle(session, candidate, actor, platform_no)
     if candidate.state == "merged":
         raise ConflictError(
             f"this outlines what is there already: {candidate.merged_into or candidate.case_id}",

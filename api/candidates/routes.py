@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from api.answers import FastJson
 from api.auth import idempotency
 from api.auth.service import Actor
 from api.base import iso
@@ -165,7 +166,7 @@ async def sites(
     body = await request.body()
     key = idempotency.check_key(idempotency_key)
     status, answer = await run_in_threadpool(_take, here, actor, body, key)
-    return JSONResponse(answer, status_code=status)
+    return FastJson(answer, status_code=status)
 
 
 def _take(here: Context, actor: Actor, body: bytes, key: str | None) -> tuple[int, Any]:

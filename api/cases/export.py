@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.cases import lists
-from api.cases.service import form
+from api.cases.forms import form
 from api.grid.crs import to_output
 from api.settings import ApiSettings
 

@@ -6,22 +6,30 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, inspect, literal, or_, select, text, true
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import ColumnElement, Row, and_, func, literal, or_, select, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.util import ClauseAdapter
 
+from api.cases.forms import COLUMNS, FAMILY_NAMES
 from api.cases.models import Case, CaseTile
+from api.cases.states import STATES
 from api.database import is_postgres
-from api.geo import Box, parse_box, tile_rows
+from api.geo import Box, parse_box, point_within, read_polygon, tile_rows
 
-# Beyond so many index ranges a list walks the whole order instead; beyond so many rows of tiles it does not even ask
-# which are occupied (200 rows of tiles are two degrees of latitude).
+T: Any = Case.__table__
+TILES: Any = CaseTile.__table__
+# Beyond so many index ranges a list walks each state and family instead; beyond so many rows of tiles it does not even
+# ask which are occupied (200 rows of tiles are two degrees of latitude).
 MAX_RANGES = 600
 MAX_TILE_ROWS = 200
+# So many heads cost nothing; more of them only when they are few of all there are.
+MANY_RANGES = 60
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Wanted:
     cell: str | None = None
     district: str | None = None
     box: Box | None = None
+    area: BaseGeometry | None = None
     since: datetime | None = None
     until: datetime | None = None
     reviewer: str | None = None
@@ -42,27 +51,33 @@ class Wanted:
     after: UUID | None = None
 
 
-def box_of(value: str | None) -> Box | None:
-    """The box of a query, if any."""
-    return parse_box(value) if value else None
+def place_of(bbox: str | None, polygon: str | None) -> dict[str, Any]:
+    """The box and the area of a query, if any; an area alone brings its own box.
+
+    Raises:
+        InvalidError: Not a box, not a polygon.
+    """
+    box, area = parse_box(bbox) if bbox else None, read_polygon(polygon) if polygon else None
+    return {"box": box or (area.bounds if area is not None else None), "area": area}
 
 
-def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def conditions(session: Session, wanted: Wanted) -> list[ColumnElement[bool]]:
     """The filters as SQL, but for those that name an index range (`_driver`)."""
     west, south, east, north = wanted.box or (0.0, 0.0, 0.0, 0.0)
     optional: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
-        (wanted.states, lambda: Case.state.in_(wanted.states)),
-        (wanted.family, lambda: Case.family == wanted.family),
-        (wanted.code, lambda: Case.code == wanted.code),
-        (wanted.cell, lambda: Case.cell.startswith(wanted.cell or "", autoescape=True)),
-        (wanted.district, lambda: Case.district == wanted.district),
-        (wanted.box, lambda: Case.lon.between(west, east) & Case.lat.between(south, north)),
-        (wanted.since, lambda: (Case.filed_at >= wanted.since) & (Case.id >= _floor(wanted.since))),
-        (wanted.until, lambda: (Case.filed_at < wanted.until) & (Case.id < _floor(wanted.until))),
-        (wanted.reviewer, lambda: Case.reviewer == wanted.reviewer),
-        (wanted.min_probability is not None, lambda: Case.probability >= wanted.min_probability),
-        (wanted.districts, lambda: Case.district.in_(wanted.districts)),
-        (wanted.after, lambda: Case.id < wanted.after),
+        (wanted.states, lambda: T.c.state.in_(wanted.states)),
+        (wanted.family, lambda: T.c.family == wanted.family),
+        (wanted.code, lambda: T.c.code == wanted.code),
+        (wanted.cell, lambda: T.c.cell.startswith(wanted.cell or "", autoescape=True)),
+        (wanted.district, lambda: T.c.district == wanted.district),
+        (wanted.box, lambda: T.c.lon.between(west, east) & T.c.lat.between(south, north)),
+        (wanted.area, lambda: point_within(session, T.c.lon, T.c.lat, wanted.area)),
+        (wanted.since, lambda: (T.c.filed_at >= wanted.since) & (T.c.id >= _floor(wanted.since))),
+        (wanted.until, lambda: (T.c.filed_at < wanted.until) & (T.c.id < _floor(wanted.until))),
+        (wanted.reviewer, lambda: T.c.reviewer == wanted.reviewer),
+        (wanted.min_probability is not None, lambda: T.c.probability >= wanted.min_probability),
+        (wanted.districts, lambda: T.c.district.in_(wanted.districts)),
+        (wanted.after, lambda: T.c.id < wanted.after),
     ]
     return [condition() for given, condition in optional if given]
 
@@ -73,25 +88,32 @@ def _floor(moment: datetime | None) -> UUID:
     return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
-def page(session: Session, wanted: Wanted, limit: int) -> list[Case]:
-    """Up to `limit` cases after the cursor, newest first.
+def page(session: Session, wanted: Wanted, limit: int) -> list[Row[Any]]:
+    """Up to `limit` cases after the cursor, newest first, as rows for `forms.form`.
 
     One ordered index answers most lists. A box, or a prefix between two levels of the grid's code, is many ranges of
     an index that is ordered within each: their heads are merged, so that page 10,000 costs what page 1 does.
     """
     driver = _driver(session, wanted)
+    if driver is not None and not driver.ranges:
+        return []
+    filters = conditions(session, wanted)
+    query = select(*COLUMNS).order_by(T.c.id.desc()).limit(limit)
     if driver is None:
-        query = select(Case).where(*conditions(wanted)).order_by(Case.id.desc()).limit(limit)
-        return list(session.scalars(query))
-    ids = _merge(session, driver, conditions(wanted), limit)
-    return list(session.scalars(select(Case).where(Case.id.in_(ids)).order_by(Case.id.desc())))
+        query = query.where(*filters)
+    elif len(driver.ranges) == 1:
+        only = zip(driver.columns, driver.ranges[0], strict=True)
+        query = query.where(*(column == value for column, value in only), *filters)
+    else:
+        query = query.where(T.c.id.in_(_merge(session, driver, filters, limit)))
+    return list(session.connection().execute(query))
 
 
 @dataclass(frozen=True)
 class Driver:
     """Ranges of one index: the columns that lead it, and the values of each range."""
 
-    columns: tuple[InstrumentedAttribute[Any], ...]
+    columns: tuple[ColumnElement[Any], ...]
     ranges: list[tuple[Any, ...]]
 
 
@@ -100,32 +122,42 @@ def _driver(session: Session, wanted: Wanted) -> Driver | None:
         return _by_tile(session, wanted, wanted.box)
     if wanted.cell:
         return _by_prefix(session, wanted.cell)
-    if len(wanted.districts) > 1 and not wanted.district:
-        return Driver((Case.district,), [(district,) for district in wanted.districts])
+    districts = (wanted.district,) if wanted.district else wanted.districts
+    if districts:
+        ranges = product(districts, wanted.states or tuple(STATES))
+        return Driver((T.c.district, T.c.state), [tuple(one) for one in ranges][:MAX_RANGES])
+    if wanted.states and not (wanted.code or wanted.reviewer):
+        families = (wanted.family,) if wanted.family else tuple(FAMILY_NAMES)
+        return Driver((T.c.state, T.c.family), [tuple(one) for one in product(wanted.states, families)])
     return None
 
 
 def _by_tile(session: Session, wanted: Wanted, box: Box) -> Driver | None:
-    tile = CaseTile.tile
-    query = select(CaseTile.state, CaseTile.family, tile).where(
-        or_(*(tile.between(first, last) for first, last in tile_rows(box)[:MAX_TILE_ROWS]))
-    )
+    tile, rows = TILES.c.tile, tile_rows(box)
+    kinds = []
     if wanted.states:
-        query = query.where(CaseTile.state.in_(wanted.states))
+        kinds.append(TILES.c.state.in_(wanted.states))
     if wanted.family:
-        query = query.where(CaseTile.family == wanted.family)
-    ranges = session.execute(query.limit(MAX_RANGES + 1)).all()
-    # A box over (nearly) everything: walking the whole order finds a page sooner than merging thousands of heads.
-    if len(ranges) > MAX_RANGES or len(tile_rows(box)) > MAX_TILE_ROWS:
-        return None
-    return Driver((Case.state, Case.family, Case.tile), [tuple(row) for row in ranges])
+        kinds.append(TILES.c.family == wanted.family)
+    everywhere = select(func.count()).select_from(TILES).where(*kinds).scalar_subquery()
+    query = select(TILES.c.state, TILES.c.family, tile, everywhere).where(*kinds)
+    if len(rows) <= MAX_TILE_ROWS:
+        query = query.where(or_(*(tile.between(first, last) for first, last in rows)))
+    found = session.connection().execute(query.limit(MAX_RANGES + 1)).all()
+    if not found:
+        return Driver((T.c.state,), [])
+    # A box over much of what there is: walking the order finds a page sooner than merging hundreds of heads.
+    wide = len(found) > MANY_RANGES and len(found) * 4 > found[0][3]
+    if len(found) > MAX_RANGES or len(rows) > MAX_TILE_ROWS or wide:
+        return Driver((T.c.state, T.c.family), sorted({(row[0], row[1]) for row in found}))
+    return Driver((T.c.state, T.c.family, T.c.tile), [tuple(row[:3]) for row in found])
 
 
-_LEVELS: tuple[tuple[int, InstrumentedAttribute[Any]], ...] = (
-    (6, Case.district),
-    (9, Case.street),
-    (12, Case.community),
-    (16, Case.cell),
+_LEVELS: tuple[tuple[int, ColumnElement[Any]], ...] = (
+    (6, T.c.district),
+    (9, T.c.street),
+    (12, T.c.community),
+    (16, T.c.cell),
 )
 
 
@@ -137,7 +169,7 @@ def _by_prefix(session: Session, prefix: str) -> Driver | None:
     return Driver((column,), [(value,) for value in values]) if len(values) <= MAX_RANGES else None
 
 
-def _distinct(session: Session, column: InstrumentedAttribute[Any], prefix: str) -> list[str]:
+def _distinct(session: Session, column: ColumnElement[Any], prefix: str) -> list[str]:
     """The values that stand in an index under a prefix, by jumping from one to the next."""
     # `~` sorts after all that a code may hold, in the C collation as in SQLite's.
     within = and_(column >= prefix, column < prefix + "~")
@@ -148,27 +180,25 @@ def _distinct(session: Session, column: InstrumentedAttribute[Any], prefix: str)
     return list(rows)
 
 
-def _merge(session: Session, driver: Driver, extra: list[ColumnElement[bool]], limit: int) -> list[UUID]:
-    """The newest ids over all ranges: each gives its own newest, the newest of those are taken."""
-    if not driver.ranges:
-        return []
+def _merge(session: Session, driver: Driver, extra: list[ColumnElement[bool]], limit: int) -> Any:
+    """The newest ids over all ranges: each gives its own newest, the newest of those are taken. A subquery."""
     if is_postgres(session):
-        types = [column.type for column in driver.columns]
         arrays = [
-            literal(list(values), ARRAY(kind))
-            for values, kind in zip(zip(*driver.ranges, strict=True), types, strict=True)
+            literal(list(values), ARRAY(column.type))
+            for values, column in zip(zip(*driver.ranges, strict=True), driver.columns, strict=True)
         ]
-        names = [column.key for column in driver.columns]
+        names = [str(column.key) for column in driver.columns]
         keys: Any = func.unnest(*arrays).table_valued(*names, name="k").render_derived()
-        same = [column == keys.c[column.key] for column in driver.columns]
-        heads = select(Case.id).where(*same, *extra).order_by(Case.id.desc()).limit(limit).lateral("heads")
+        same = [column == keys.c[name] for name, column in zip(names, driver.columns, strict=True)]
+        heads = select(T.c.id).where(*same, *extra).order_by(T.c.id.desc()).limit(limit).lateral("heads")
         query = select(heads.c.id).select_from(keys.join(heads, true()))
     else:
         keys = func.json_each(json.dumps(driver.ranges)).table_valued("value", name="k")
         same = [column == func.json_extract(keys.c.value, f"$[{place}]") for place, column in enumerate(driver.columns)]
-        inner = aliased(Case)
-        renamed = ClauseAdapter(inspect(inner).selectable)
-        heads_of = select(inner.id).where(*(renamed.traverse(part) for part in (*same, *extra)))
-        heads_of = heads_of.order_by(inner.id.desc()).limit(limit).correlate(keys)
-        query = select(Case.id).select_from(keys.join(Case, Case.id.in_(heads_of.scalar_subquery())))
-    return list(session.scalars(query.order_by(text("1 DESC")).limit(limit)))
+        inner = T.alias("inner")
+        renamed = ClauseAdapter(inner)
+        heads_of = select(inner.c.id).where(*(renamed.traverse(part) for part in (*same, *extra)))
+        heads_of = heads_of.order_by(inner.c.id.desc()).limit(limit).correlate(keys)
+        outer = T.alias("outer")
+        query = select(outer.c.id).select_from(keys.join(outer, outer.c.id.in_(heads_of.scalar_subquery())))
+    return query.order_by(text("1 DESC")).limit(limit)

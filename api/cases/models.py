@@ -28,7 +28,7 @@ class Case(Base):
     __table_args__ = (
         Index("ix_cases_tile", "state", "family", "tile", "id", postgresql_include=["lon", "lat"]),
         Index("ix_cases_state", "state", "family", "id"),
-        Index("ix_cases_district", "district", "id"),
+        Index("ix_cases_district_state", "district", "state", "id"),
         Index("ix_cases_street", "street", "id"),
         Index("ix_cases_community", "community", "id"),
         Index("ix_cases_cell", "cell", "id"),

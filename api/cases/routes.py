@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from api.answers import FastJson
 from api.auth.service import audit
 from api.base import iso
 from api.cases import export, lists, service
+from api.cases.forms import form, read
 from api.cases.states import STATES
 from api.context import CaseReader, Here, Platform, Reviewer, problems
 from api.feed.service import history, verify_chain
@@ -113,9 +116,7 @@ def states(actor: CaseReader) -> dict[str, str]:
     return STATES
 
 
-@router.get("", response_model=CasePage)
-def cases(
-    here: Here,
+async def _wanted(
     actor: CaseReader,
     state: Annotated[str | None, Query(max_length=120, description="one or more, comma-separated")] = None,
     family: Annotated[str | None, Query(max_length=16)] = None,
@@ -123,62 +124,55 @@ def cases(
     cell: Annotated[str | None, Query(pattern=r"^[0-9A-Z]{2,16}$", description="prefix of the cell's code")] = None,
     district: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None,
     bbox: Annotated[str | None, Query(max_length=120, description="west,south,east,north")] = None,
+    polygon: Annotated[str | None, Query(max_length=8000, description="WKT in longitude, latitude")] = None,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     reviewer: Annotated[str | None, Query(max_length=80)] = None,
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
-    cursor: Cursor = None,
-    limit: Limit = 100,
-) -> JSONResponse:
-    """Cases, newest first, by any of the filters, at the same cost on every page."""
-    after = read_cursor(cursor, UUID)
-    wanted = lists.Wanted(
+) -> lists.Wanted:
+    """The filters that lists and exports share, within the reader's districts."""
+    return lists.Wanted(
         states=tuple(state.split(",")) if state else (),
         family=family,
         code=code,
         cell=cell,
         district=district,
-        box=lists.box_of(bbox),
+        **lists.place_of(bbox, polygon),
         since=since,
         until=until,
         reviewer=reviewer,
         min_probability=min_probability,
         districts=actor.districts,
-        after=after[0] if after else None,
     )
+
+
+WantedCases = Annotated[lists.Wanted, Depends(_wanted)]
+
+
+@router.get("", response_model=CasePage)
+def cases(here: Here, wanted: WantedCases, cursor: Cursor = None, limit: Limit = 100) -> JSONResponse:
+    """Cases, newest first, by any of the filters, at the same cost on every page."""
+    after = read_cursor(cursor, UUID)
+    if after:
+        wanted = replace(wanted, after=after[0])
     with here.database.read() as session:
         found = lists.page(session, wanted, limit + 1)
-        items = [service.form(case) for case in found[:limit]]
+    items = [form(case) for case in found[:limit]]
     more = write_cursor(found[limit - 1].id) if len(found) > limit else None
-    return JSONResponse({"items": items, "next": more})
+    return FastJson({"items": items, "next": more})
 
 
 @router.get("/export.{kind}", response_class=StreamingResponse)
 def exported(
     kind: Annotated[str, Path(pattern="^(csv|geojson|xlsx)$")],
+    request: Request,
     here: Here,
     actor: CaseReader,
-    state: Annotated[str | None, Query(max_length=120)] = None,
-    family: Annotated[str | None, Query(max_length=16)] = None,
-    cell: Annotated[str | None, Query(pattern=r"^[0-9A-Z]{2,16}$")] = None,
-    district: Annotated[str | None, Query(pattern=r"^\d{6}$")] = None,
-    bbox: Annotated[str | None, Query(max_length=120)] = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    wanted: WantedCases,
 ) -> StreamingResponse:
     """All cases of a list as CSV, GeoJSON or XLSX, streamed; the export is on record."""
-    wanted = lists.Wanted(
-        states=tuple(state.split(",")) if state else (),
-        family=family,
-        cell=cell,
-        district=district,
-        box=lists.box_of(bbox),
-        since=since,
-        until=until,
-        districts=actor.districts,
-    )
     with here.database.write() as session:
-        audit(session, actor.name, "cases.export", kind, state=state, family=family, cell=cell, bbox=bbox)
+        audit(session, actor.name, "cases.export", kind, query=request.url.query[:1000])
     found = export.rows(here.database.read, wanted)
     makers = {
         "csv": ("text/csv; charset=utf-8", lambda: export.as_csv(here.settings, found)),
@@ -197,8 +191,8 @@ def exported(
 def case(case_id: UUID, here: Here, actor: CaseReader) -> JSONResponse:
     """One case."""
     with here.database.read() as session:
-        row = service.get(session, case_id, actor.districts)
-        return JSONResponse(service.form(row), headers={"ETag": f'"{row.version}"'})
+        row = read(session, case_id, actor.districts)
+    return FastJson(form(row), headers={"ETag": f'"{row.version}"'})
 
 
 @router.get("/{case_id}/events", response_model=HistoryOut, responses=problems(404))
@@ -231,7 +225,7 @@ def status(case_id: UUID, body: StatusIn, here: Here, actor: Platform) -> JSONRe
     with here.database.write() as session:
         row = service.get(session, case_id, actor.districts, lock=True)
         service.write_back(session, row, said, actor.name)
-        return JSONResponse(service.form(row))
+        return JSONResponse(form(row))
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -255,4 +249,4 @@ def withdraw(case_id: UUID, body: WithdrawIn, here: Here, actor: Reviewer) -> JS
     with here.database.write() as session:
         row = service.get(session, case_id, actor.districts, lock=True)
         service.withdraw(session, row, actor.name, body.reason)
-        return JSONResponse(service.form(row))
+        return JSONResponse(form(row))

@@ -18,19 +18,18 @@ from api.base import iso, utcnow
 from api.candidates.models import Candidate
 from api.cases import deadlines
 from api.cases.codes import Classified, classify
+from api.cases.forms import form as form
 from api.cases.models import Case, CaseCount, CaseCounter, CaseDay, CaseTile
 from api.cases.states import ENDED, STATES, WITHDRAWABLE, may_follow
 from api.database import is_postgres
 from api.errors import ConflictError, InvalidError, NotFoundError
 from api.feed import service as feed
-from api.geo import as_geojson
 from api.grid.service import Where, locate
 from api.ids import uuid7
 from api.platform.models import Delivery
 from api.settings import ApiSettings
 from api.sites.models import Site
 
-FAMILY_NAMES = {"construction": "违法建设", "sanitation": "市容环卫"}
 _SHARDS = 16
 
 
@@ -169,47 +168,6 @@ def describe(candidate: Candidate, coded: Classified) -> str:
     if candidate.excess_m2:
         parts.append(f"超出许可范围约{candidate.excess_m2:.0f}平方米")
     return "，".join(parts) + "。"
-
-
-def form(case: Case) -> dict[str, Any]:
-    """The case form, as lists, the feed and the dossier carry it."""
-    return {
-        "id": str(case.id),
-        "number": case.number,
-        "candidate_id": case.candidate_id,
-        "site_id": str(case.site_id) if case.site_id else None,
-        "patrol_id": case.patrol_id,
-        "state": case.state,
-        "state_name": STATES.get(case.state, case.state),
-        "family": case.family,
-        "family_name": FAMILY_NAMES.get(case.family, case.family),
-        "label": case.label,
-        "code_set": case.code_set,
-        "code": case.code,
-        "condition": case.condition,
-        "lon": case.lon,
-        "lat": case.lat,
-        "geometry": as_geojson(case.geom),
-        "cell": case.cell,
-        "district": case.district,
-        "street": case.street,
-        "community": case.community,
-        "address": case.address,
-        "description": case.description,
-        "area_m2": case.area_m2,
-        "height_change_m": case.height_change_m,
-        "probability": case.probability,
-        "model": case.model,
-        "reviewer": case.reviewer,
-        "seen_at": iso(case.seen_at),
-        "filed_at": iso(case.filed_at),
-        "deadline_at": iso(case.deadline_at),
-        "platform_no": case.platform_no,
-        "platform_at": iso(case.platform_at),
-        "platform_reason": case.platform_reason,
-        "evidence": case.evidence,
-        "version": case.version,
-    }
 
 
 def labels(case: Case) -> feed.Labels:

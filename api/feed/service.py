@@ -15,9 +15,10 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ColumnElement, Select, insert, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, Insert, Select, bindparam, insert, literal_column, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from api.base import iso, utcnow
@@ -100,32 +101,42 @@ class Labels:
     code: str | None = None
 
 
-def append(
-    session: Session, row: Chained, *, type: str, subject: str, actor: str, data: dict[str, Any], labels: Labels
-) -> None:
-    """Adds one event to the chain of `row` (which the caller has locked or just made) and moves its head."""
+def order_values(postgres: bool) -> dict[str, Any]:
+    """The columns that the database itself fills: in which epoch, by which transaction."""
+    return {"epoch": _EPOCH, "xid": _XID if postgres else 0}
+
+
+def next_event(
+    row: Chained, *, type: str, subject: str, actor: str, data: dict[str, Any], labels: Labels
+) -> dict[str, Any]:
+    """The next event of the chain of `row` (which the caller has locked or just made), and moves its head."""
     now = utcnow()
     body = canonical(data)
     number = row.chain_n + 1
-    digest = chain_hash(row.chain_hash, type=type, subject=subject, chain_n=number, time=now, actor=actor, data=body)
-    session.execute(
-        insert(Event).values(
-            epoch=_EPOCH,
-            xid=_XID if is_postgres(session) else 0,
-            type=type,
-            subject=subject,
-            chain_n=number,
-            time=now,
-            actor=actor,
-            family=labels.family,
-            district=labels.district,
-            code=labels.code,
-            data=body,
-            prev_hash=row.chain_hash,
-            hash=digest,
-        )
-    )
+    before = row.chain_hash
+    digest = chain_hash(before, type=type, subject=subject, chain_n=number, time=now, actor=actor, data=body)
     row.chain_n, row.chain_hash = number, digest
+    return {
+        "type": type, "subject": subject, "chain_n": number, "time": now, "actor": actor, "family": labels.family,
+        "district": labels.district, "code": labels.code, "data": body, "prev_hash": before, "hash": digest,
+    }  # fmt: skip
+
+
+@cache
+def _append(postgres: bool) -> Insert:
+    names = ("type", "subject", "chain_n", "time", "actor", "family", "district", "code", "data", "prev_hash", "hash")
+    table: Any = Event.__table__
+    values: dict[str, Any] = {name: bindparam(f"e_{name}", type_=table.c[name].type) for name in names}
+    return insert(table).values({**values, **order_values(postgres)}).inline()
+
+
+def append(
+    session: Session, row: Chained, *, type: str, subject: str, actor: str, data: dict[str, Any], labels: Labels
+) -> None:
+    """Adds one event to the chain of `row` and moves its head."""
+    event = next_event(row, type=type, subject=subject, actor=actor, data=data, labels=labels)
+    values = {f"e_{name}": value for name, value in event.items()}
+    session.connection().execute(_append(is_postgres(session)), values)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 from api.auth.service import Actor
 from api.base import iso
 from api.cases import lists
-from api.cases.service import form, get
+from api.cases.forms import form
+from api.cases.service import get
 from api.context import CaseReader, Context, Here, problems
 from api.errors import InvalidError, NotFoundError
 from api.geo import Box, as_geojson, parse_box, touches

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.candidates.models import Candidate
 from api.candidates.routes import CandidateOut, Number, PatrolId, candidate_out, candidates_out
-from api.cases.service import form
+from api.cases.forms import form
 from api.context import Context, Here, Reviewer, problems
 from api.errors import InvalidError
 from api.evidence.service import collect

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from api.base import utcnow
-from api.geo import Box, grow, in_metres, touches
+from api.database import is_postgres
+from api.geo import Box, box_values, grow, in_metres, touching
 from api.ids import uuid7
-from api.sites.models import ForeignCase, Site
+from api.sites.models import Site
 
 # Policy, not tuning: how far a thing may seem to move between days (the registration bar of the stitcher is under a
 # metre, plain-GPS patrols without a baseline a few), and how much of the smaller outline must be shared.
@@ -56,38 +58,34 @@ def share_of(a: BaseGeometry, b: BaseGeometry) -> float:
     return min(float(slack.intersection(two).area) / smaller, 1.0)
 
 
+_SITES: Any = Site.__table__
+
+
+@cache
+def _near(postgres: bool) -> Select[Any]:
+    near = select(_SITES.c.pk, _SITES.c.geom).where(
+        _SITES.c.family == bindparam("family"), touching("sites", postgres)
+    )  # fmt: skip
+    return near.with_for_update()
+
+
 def find(session: Session, family: str, geometry: BaseGeometry) -> Match | None:
     """The site of this family that the geometry shows, the best by shared outline; locked for this transaction."""
-    box = search_box(geometry)
-    rows = session.scalars(
-        select(Site).where(Site.family == family, touches(session, "sites", box)).with_for_update()
-    ).all()
-    matches = [Match(row, share_of(geometry, row.geom)) for row in rows]
-    best = max(matches, key=lambda match: match.share, default=None)
-    return best if best is not None and best.share >= SHARE else None
+    asked = {"family": family, **box_values(search_box(geometry))}
+    rows = session.connection().execute(_near(is_postgres(session)), asked).all()
+    shares = [(share_of(geometry, row.geom), row.pk) for row in rows]
+    share, pk = max(shares, key=lambda one: one[0], default=(0.0, 0))
+    if share < SHARE:
+        return None
+    # Its lock is held: what is read now stays as it is.
+    return Match(session.get_one(Site, pk, populate_existing=True), share)
 
 
-def open_elsewhere(session: Session, family: str, geometry: BaseGeometry) -> ForeignCase | None:
-    """An open case of the platform's own on this place, if one was imported."""
-    rows = session.scalars(
-        select(ForeignCase).where(
-            ForeignCase.family == family,
-            ForeignCase.open.is_(True),
-            touches(session, "foreign_cases", search_box(geometry)),
-        )
-    ).all()
-    return max(
-        (row for row in rows if share_of(geometry, row.geom) >= SHARE),
-        key=lambda row: share_of(geometry, row.geom),
-        default=None,
-    )
-
-
-def found(session: Session, family: str, geometry: BaseGeometry, area_m2: float) -> Site:
-    """A new site."""
+def found(family: str, geometry: BaseGeometry, area_m2: float) -> Site:
+    """A new site, not yet stored."""
     west, south, east, north = geometry.bounds
     now = utcnow()
-    site = Site(
+    return Site(
         id=uuid7(),
         family=family,
         geom=geometry,
@@ -100,8 +98,6 @@ def found(session: Session, family: str, geometry: BaseGeometry, area_m2: float)
         first_seen_at=now,
         last_seen_at=now,
     )
-    session.add(site)
-    return site
 
 
 def seen_again(site: Site, geometry: BaseGeometry, area_m2: float) -> None:

@@ -83,6 +83,15 @@ def _in_box(case: dict[str, Any]) -> bool:
     return BOX[0] <= case["lon"] <= BOX[2] and BOX[1] <= case["lat"] <= BOX[3]
 
 
+# The lower right half of the box.
+TRIANGLE = f"POLYGON(({BOX[0]} {BOX[1]},{BOX[2]} {BOX[1]},{BOX[2]} {BOX[3]},{BOX[0]} {BOX[1]}))"
+
+
+def _in_triangle(case: dict[str, Any]) -> bool:
+    slope = (BOX[3] - BOX[1]) / (BOX[2] - BOX[0])
+    return _in_box(case) and case["lat"] - BOX[1] <= slope * (case["lon"] - BOX[0])
+
+
 FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({}, lambda case: True),
     ({"state": "registered"}, lambda case: case["state"] == "registered"),
@@ -91,6 +100,11 @@ FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({"bbox": ",".join(map(str, BOX))}, _in_box),
     ({"bbox": ",".join(map(str, BOX)), "state": "filed", "family": "construction"},
      lambda c: _in_box(c) and c["state"] == "filed" and c["family"] == "construction"),
+    ({"polygon": TRIANGLE}, _in_triangle),
+    ({"polygon": TRIANGLE, "bbox": "100,10,140,60", "family": "sanitation"},
+     lambda c: _in_triangle(c) and c["family"] == "sanitation"),
+    ({"district": "371302", "state": "filed"}, lambda c: c["district"] == "371302" and c["state"] == "filed"),
+    ({"state": "closed"}, lambda case: case["state"] == "closed"),
     ({"bbox": "100,10,140,60"}, lambda case: True),
     ({"bbox": "10,10,10.1,10.1"}, lambda case: False),
     ({"district": "371311"}, lambda case: case["district"] == "371311"),
@@ -150,3 +164,13 @@ def test_a_box_that_is_none(many: World, bbox: str) -> None:
 
 def test_ranges_are_bounded() -> None:
     assert MAX_RANGES <= 1000
+
+
+@pytest.mark.parametrize(
+    "polygon",
+    ["POINT(118 35)", "nothing", "POLYGON((118 35,119 36,119 35,118 36,118 35))", "POLYGON((0 0,0 200,200 200,0 0))",
+     "POLYGON EMPTY", "POLYGON((nan nan,nan 1,1 1,nan nan))"],
+)  # fmt: skip
+def test_what_is_no_polygon_is_refused(many: World, polygon: str) -> None:
+    answer = many.call("officer", "GET", "/cases", params={"polygon": polygon})
+    assert answer.status_code == 422, answer.text
