@@ -63,6 +63,7 @@ def gather(
     tall_m: float,
     weights: dict[str, float],
     before: Sequence[float | None] | None = None,
+    heights: Sequence[HeightChange | None] | None = None,
 ) -> list[Gathered]:
     """Measures heights and looks again in frames.
 
@@ -74,18 +75,19 @@ def gather(
         tall_m: Things of this kind may rise so far.
         weights: Calibration, to leave out early what no second look will save.
         before: What the network said of each place on the earlier day.
+        heights: How far each rises, where it is not the change since the earlier day.
 
     Returns:
         The same, with evidence.
     """
     surfaces = context.surfaces
     everything = [p.polygon for p in proposals]
-    rises = [surfaces.change(p, everything) if surfaces else None for p in everything]
+    rises = heights or [surfaces.change(p, everything) if surfaces else None for p in everything]
     earlier = before if before is not None else [None] * len(proposals)
     first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
     keep = [i for i, e in enumerate(first) if probability(e, weights) >= WORTH_A_LOOK]
     proposals = [proposals[i] for i in keep]
-    heights, then = [rises[i] for i in keep], [earlier[i] for i in keep]
+    kept, then = [rises[i] for i in keep], [earlier[i] for i in keep]
     polygons = [p.polygon for p in proposals]
     grounds = [(surfaces.ground(p) if surfaces else None) or context.ground_m for p in polygons]
     looks: list[list[Look]] = [[] for _ in polygons]
@@ -94,7 +96,7 @@ def gather(
         looks = context.frames.looks(polygons, grounds, tall_m)
         again = look_again(polygons, looks, grounds, grid, context.frames, surfaces, judge)
     posed = context.frames is not None and any(g is not None for g in grounds)
-    bundle = zip(proposals, heights, looks, again, then, strict=True)
+    bundle = zip(proposals, kept, looks, again, then, strict=True)
     return [_gathered(p, h, w, a, b, posed) for p, h, w, a, b in bundle]
 
 

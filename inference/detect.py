@@ -22,6 +22,7 @@ from inference.registry import serving_model
 from inference.request import BaselineFiles, Budget, DetectRequest
 from inference.sanitation import find_sanitation
 from inference.sites import SiteCollection
+from inference.standing import find_unregistered
 
 Progress = Callable[[int, int, str], None]
 
@@ -44,6 +45,10 @@ def judge_patrol(request: DetectRequest, context: DetectContext, progress: Progr
     if shift is not None:
         models["change"] = serving_model("change", request.models_dir)
         structures, notes = find_construction(models["change"], request, context, shift, progress)
+        found = [*found, *structures]
+    elif request.registered is not None:
+        models["change"] = serving_model("change", request.models_dir)
+        structures, notes = find_unregistered(models["change"], request, context, progress)
         found = [*found, *structures]
     return Judged(found, models, notes)
 

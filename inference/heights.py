@@ -98,6 +98,35 @@ class Surfaces:
             float(beyond.sum()) * self._grid.gsd_m**2,
         )
 
+    def above_ground(self, polygon: BaseGeometry, others: Sequence[BaseGeometry] = ()) -> HeightChange | None:
+        """How far an outline stands above the ground beside it, on today's surface alone.
+
+        Args:
+            polygon: In the grid's CRS.
+            others: Further things that stand, kept out of the ring.
+
+        Returns:
+            The rise, or None where the surface or the ground beside is unknown.
+        """
+        tile = self._tile(polygon, RING_M[1])
+        heights, sigma = read_surface(self._after, tile)
+        transform = self._grid.at(tile.col, tile.row)
+        inside = _mask(polygon, heights.shape, transform) & np.isfinite(heights)
+        ring = _mask(polygon.buffer(RING_M[1]), heights.shape, transform) & np.isfinite(heights)
+        for other in (polygon, *others):
+            if other.distance(polygon) < RING_M[1]:
+                ring &= ~_mask(other.buffer(RING_M[0]), heights.shape, transform)
+        if inside.sum() < _MIN_CELLS or ring.sum() < _MIN_CELLS:
+            return None
+        # Crowns and walls stand in the ring, too: the ground is its lower third.
+        ground = float(np.percentile(heights[ring], 33))
+        low = heights[ring][heights[ring] <= ground]
+        own = float(np.nanmedian(sigma[inside])) if np.isfinite(sigma[inside]).any() else 0.0
+        values = heights[inside] - ground
+        noise = max(own, 1.48 * float(np.median(np.abs(low - ground))))
+        tall = float((values > max(0.5, 2 * noise)).sum()) * self._grid.gsd_m**2
+        return HeightChange(float(np.median(values)), float(np.percentile(values, 80)), noise, tall)
+
     def level(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Today's surface at points (any shape, metres in `crs`); NaN where unknown. One window is read."""
         west, east, south, north = x.min(), x.max(), y.min(), y.max()

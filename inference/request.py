@@ -43,6 +43,8 @@ class DetectRequest:
         frames_dir: Where the poses' files lie.
         baseline: The earlier day, or None: no change is looked for.
         permits: Permits (GeoJSON), or None.
+        registered: Outlines of buildings or plots on record (GeoJSON); with it and no baseline, what stands outside
+            them is proposed.
         patrol_id: Id of the patrol.
         budget: What to keep.
         models_dir: A registry of models learnt later; the packaged ones when None.
@@ -55,6 +57,7 @@ class DetectRequest:
     frames_dir: Path | None = None
     baseline: BaselineFiles | None = None
     permits: Path | None = None
+    registered: Path | None = None
     patrol_id: str | None = None
     budget: Budget = field(default_factory=Budget)
     models_dir: Path | None = None

@@ -38,6 +38,8 @@ _DENSITY = {
     "spoil": (0.0, 2.0),
 }
 _MOST_PIECES = 420
+_LEAST_CONTRAST = 22.0
+NOT_WASTE = ("shrubs", "stones", "thing", "shade", "weeds")
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,11 @@ def dump(image: Image, rng: Rng, gsd_m: float, cloth: Image | None = None) -> tu
     sun, ground = _sun(rng), image[place > 0.5].mean(axis=0) if (place > 0.5).any() else np.full(3, 120.0)
     light = float(np.clip(image.mean() / 115.0, 0.45, 1.25))
     colours = _palette(rng, kind, ground) * light
+    for _ in range(4):
+        # A mound of the ground's own colour teaches that any ground may be one.
+        if kind != "spoil" or np.abs(colours[0] - ground).max() > _LEAST_CONTRAST:
+            break
+        colours = _palette(rng, kind, ground) * light
     drawn = image.astype(np.float32)
     if kind == "spoil" or (kind in ("rubble", "mixed") and rng.random() < 0.6):
         if kind == "spoil" or rng.random() < 0.5:
@@ -218,8 +225,8 @@ def dump(image: Image, rng: Rng, gsd_m: float, cloth: Image | None = None) -> tu
     return _softened(image, drawn, rng), Junk(kind, mask)
 
 
-def tidy(image: Image, rng: Rng, gsd_m: float, kinds: Sequence[str] = ("shrubs", "stones", "thing")) -> Image:
-    """Draws what is not waste, however busy: shrubs, stones over all the ground, one plain thing alone.
+def tidy(image: Image, rng: Rng, gsd_m: float, kinds: Sequence[str] = NOT_WASTE) -> Image:
+    """Draws what is not waste, however busy: one of `NOT_WASTE`.
 
     Args:
         image: (n, n, 3).
@@ -243,6 +250,16 @@ def tidy(image: Image, rng: Rng, gsd_m: float, kinds: Sequence[str] = ("shrubs",
         pale = drawn.mean(axis=(0, 1)) * rng.uniform(0.9, 1.5) + rng.normal(0, 4, 3)
         spots = _spots(rng, everywhere, min(count, _MOST_PIECES), 0.0)
         drawn = _strewn(drawn, rng, _pieces(rng, "litter", spots, gsd_m), np.clip(pale, 10, 240)[None], sun, None)
+    elif kind == "shade":
+        for _ in range(int(rng.integers(1, 4))):
+            place = _filled(_blob(rng, rng.uniform(0, 1, 2) * size, rng.uniform(1.0, 7.0) / gsd_m, 0.4), size)
+            soft = cv2.GaussianBlur(place, (0, 0), float(rng.uniform(0.6, 5.0)))[..., None]
+            drawn = np.asarray(drawn * (1 - soft * rng.uniform(0.45, 0.92)), np.float32)
+    elif kind == "weeds":
+        place = _filled(_blob(rng, rng.uniform(0, 1, 2) * size, rng.uniform(1.0, 8.0) / gsd_m, 0.5), size)
+        dry = rng.uniform(40, 170)
+        colour = np.array([dry * rng.uniform(0.7, 1.3), dry, dry * rng.uniform(0.35, 0.8)])
+        drawn = _leafy(drawn, place * float(rng.uniform(0.4, 1.0)), rng, sun, colour)
     else:
         middle, length = rng.uniform(0.1, 0.9, 2) * size, rng.uniform(0.8, 6.0) / gsd_m
         box = cv2.boxPoints((middle.tolist(), (length, length * rng.uniform(0.3, 1.0)), rng.uniform(0, 180)))

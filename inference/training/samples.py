@@ -221,7 +221,7 @@ def _with_traps(
         if rng.random() < share / 3:
             days[index], _ = dump(days[index], rng, scene.gsd_m, _cloth(other, rng))
         elif rng.random() < share / 4:
-            days[index] = tidy(days[index], rng, scene.gsd_m, ("shrubs", "stones"))
+            days[index] = tidy(days[index], rng, scene.gsd_m, ("shrubs", "stones", "shade", "weeds"))
     return days[0], days[1]
 
 
