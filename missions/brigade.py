@@ -7,7 +7,6 @@ sorties again by its own, more or less worn batteries, and put on the clock.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +29,11 @@ from missions.result import CrewDay, Timed
 from missions.roster import Crew, Roster, crews_of
 from missions.sites import propose_sites
 from missions.sorties import Pieces, longest_piece_m, pieces_of
+from missions.timetable import Clock, drive_s
 from missions.tour import best_tour, link_costs
+from missions.visits import Visits, plan_visits
 
 Tell = Callable[[int, int, str], None]
-# Roads are longer than the straight line: by 1.42 over the United States (Boscoe et al., Prof. Geographer 64, 2012), by
-# less in a town's grid.
-_ROAD_FACTOR = 1.3
 _ROUNDS = 2
 # Sites whose sorties are cut together at first: a battery rarely serves more than two.
 _SITES_AT_ONCE = 6
@@ -122,19 +120,19 @@ def _fly_run(task: Task, roster: Roster, line: _Line, first: int, last: int, hea
     return fly(task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False)
 
 
-def _drive_s(roster: Roster, here: Array, there: Array) -> float:
-    return _ROAD_FACTOR * float(np.hypot(*(there - here))) / roster.drive_speed_mps
-
-
 @dataclass(frozen=True)
 class _Unit:
-    """One sortie as the tour is first cut: pieces `first`..`last` of a line, its site, and its time with the swap."""
+    """One sortie as the tour is first cut: pieces `first`..`last` of a line, its site, and its time with the swap.
+
+    A sortie over listed places belongs to no line: it is `whole` already.
+    """
 
     line: int
     first: int
     last: int
     home: Array
     seconds: float
+    whole: Flown | None = None
 
 
 def _units(task: Task, roster: Roster, lines: list[_Line], health: float, tell: Tell) -> tuple[list[_Unit], int]:
@@ -160,14 +158,14 @@ def _runs(units: list[_Unit], roster: Roster, limits_s: Array) -> list[list[_Uni
     runs: list[list[_Unit]] = [[]]
     spent = 0.0
     for unit in units:
-        drive_s = _drive_s(roster, runs[-1][-1].home, unit.home) if runs[-1] else 0.0
-        if runs[-1] and spent + drive_s + unit.seconds > limits_s[len(runs) - 1]:
+        road_s = drive_s(roster, runs[-1][-1].home, unit.home) if runs[-1] else 0.0
+        if runs[-1] and spent + road_s + unit.seconds > limits_s[len(runs) - 1]:
             if len(runs) == len(limits_s):
                 return None
             runs.append([])
-            spent = drive_s = 0.0
+            spent = road_s = 0.0
         runs[-1].append(unit)
-        spent += drive_s + unit.seconds
+        spent += road_s + unit.seconds
     return runs + [[] for _ in range(len(limits_s) - len(runs))]
 
 
@@ -187,69 +185,14 @@ def _balanced(units: list[_Unit], roster: Roster, weights: Array) -> list[list[_
     return best
 
 
-class _Clock:
-    """One crew's timetable: shifts, batteries and chargers, zones that close for a time."""
-
-    def __init__(self, task: Task, roster: Roster, crew: Crew) -> None:
-        self.crew, self.roster = crew, roster
-        self.shifts = [(max(begin, task.start_utc), end) for begin, end in crew.shifts if end > task.start_utc]
-        self.now = self.shifts[0][0] if self.shifts else task.start_utc
-        self.full = [self.now] * crew.machine.batteries
-        self.chargers = [self.now] * crew.machine.chargers
-        self.charge = timedelta(minutes=task.profile.charge_minutes)
-        self.drive_s = 0.0
-        self.place: Array | None = None
-
-    def drive(self, home: Array) -> None:
-        """Moves to another site."""
-        if self.place is not None:
-            seconds = _drive_s(self.roster, self.place, home)
-            self.drive_s += seconds
-            self.now += timedelta(seconds=seconds)
-        self.place = home
-
-    def take_off(self, seconds: float, closed: list[tuple[datetime | None, datetime | None]]) -> datetime | None:
-        """When the next sortie starts; None where the day has no room for it."""
-        length = timedelta(seconds=seconds)
-        at = max(self.now, self.full[0])
-        for _ in range(2 * len(self.shifts) + 2 * len(closed) + 2):
-            moved = self._next_free(at, length, closed)
-            if moved is None:
-                return None
-            if moved == at:
-                break
-            at = moved
-        heapq.heappop(self.full)
-        landed = at + length
-        charged = max(self.chargers[0], landed) + self.charge
-        heapq.heapreplace(self.chargers, charged)
-        heapq.heappush(self.full, charged)
-        self.now = landed + timedelta(seconds=self.roster.swap_s)
-        return at
-
-    def _next_free(
-        self, at: datetime, length: timedelta, closed: list[tuple[datetime | None, datetime | None]]
-    ) -> datetime | None:
-        for begin, end in closed:
-            if (begin is None or at + length >= begin) and (end is None or at <= end):
-                if end is None:
-                    return None
-                at = end + timedelta(seconds=1)
-        for begin, end in self.shifts:
-            if at + length <= end:
-                return max(at, begin) if max(at, begin) + length <= end else None
-        return None
-
-    def busy_s(self, landed: datetime) -> float:
-        """Working seconds until a time, breaks left out."""
-        return sum(max(0.0, (min(landed, end) - begin).total_seconds()) for begin, end in self.shifts)
-
-
 def _rerun(task: Task, roster: Roster, lines: list[_Line], run: list[_Unit], crew: Crew) -> list[Flown]:
     """A crew's run cut again for its own batteries; sorties that a timed zone touches come first."""
     found: list[Flown] = []
     for number, units in itertools.groupby(run, key=lambda unit: unit.line):
         chosen = list(units)
+        if number < 0:
+            found += [unit.whole for unit in chosen if unit.whole is not None]
+            continue
         first, last = chosen[0].first, chosen[-1].last
         found += _fly_run(task, roster, lines[number], first, last, crew.machine.battery_health)[0]
     return sorted(found, key=lambda sortie: not _closed_times(task, sortie))
@@ -267,7 +210,7 @@ def _day(
     task: Task, roster: Roster, lines: list[_Line], run: list[_Unit], crew: Crew
 ) -> tuple[list[Timed], CrewDay, int]:
     """A crew's sorties on the clock, its day, and how many sorties the day has no room for."""
-    clock = _Clock(task, roster, crew)
+    clock = Clock(task, roster, crew)
     timed: list[Timed] = []
     late = 0
     busy_s = 0.0
@@ -318,6 +261,14 @@ def _refusals(farthest_m: list[float], lost: int, late: int, roster: Roster) -> 
     return found
 
 
+def _visits(task: Task, roster: Roster, crews: Sequence[Crew]) -> Visits:
+    """Sorties over listed places, each within the weakest crew's battery: any crew may get it."""
+    if not task.shots:
+        return Visits([], [], 0)
+    health = min(crew.machine.battery_health for crew in crews)
+    return plan_visits(task, list(task.shots), health=health, range_m=roster.line_of_sight_m)
+
+
 def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) -> BrigadePlan:
     """Plans a brigade's day over the parts of an area.
 
@@ -342,8 +293,10 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
             lines.append(_line(part, _on_tour(jobs)))
             farthest_m += [job.farthest_m for job in jobs]
     units, lost = _units(task, roster, lines, health, tell)
+    visits = _visits(task, roster, crews)
+    units += [_Unit(-1, 0, 0, one.home, one.duration_s + roster.swap_s, one) for one in visits.flown]
     if not units:
-        return BrigadePlan([], (), [], weighed)
+        return BrigadePlan([], (), visits.refused, weighed)
     weights = np.ones(len(crews))
     best: tuple[tuple[int, float], list[tuple[list[Timed], CrewDay, int]]] | None = None
     for number in range(_ROUNDS):
@@ -362,6 +315,6 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
     return BrigadePlan(
         [item for timed, _, _ in best[1] for item in timed],
         tuple(day for _, day, _ in best[1]),
-        _refusals(farthest_m, lost, late, roster),
+        visits.refused + _refusals(farthest_m, lost, late, roster),
         weighed,
     )

@@ -9,6 +9,7 @@ first is then made true by stretching lanes, or adding short ones, over what `_u
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +97,19 @@ class Lanes:
     def length_m(self) -> float:
         """Sum of all."""
         return float(np.hypot(*(self.end - self.start).T).sum())
+
+
+def joined(parts: Sequence[Lanes]) -> Lanes:
+    """Lanes of several pieces as one set; the direction is the first one's."""
+    if not parts:
+        return Lanes(np.empty((0, 2)), np.empty((0, 2)), np.empty(0, dtype=np.int64), 0.0)
+    rows = np.cumsum([0, *(int(part.row.max(initial=-1)) + 1 for part in parts[:-1])])
+    return Lanes(
+        np.concatenate([part.start for part in parts]),
+        np.concatenate([part.end for part in parts]),
+        np.concatenate([part.row + first for part, first in zip(parts, rows, strict=True)]),
+        parts[0].direction_rad,
+    )
 
 
 def turned(geometry: BaseGeometry, angle_rad: float) -> BaseGeometry:

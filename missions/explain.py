@@ -17,6 +17,10 @@ def bound_m(result: PlanResult) -> float:
 
 def _direction_lines(result: PlanResult) -> list[str]:
     lines = []
+    if result.task.stretches:
+        stretches = result.task.stretches
+        width_m = result.task.request.width_m
+        return [f"corridor {width_m:g} m wide: {len(stretches)} straight stretches, each swept along itself"]
     objective = result.task.request.objective
     for number, weighed in enumerate(result.sweeps, start=1):
         best = weighed[0]
@@ -62,7 +66,11 @@ def _path_lines(result: PlanResult) -> list[str]:
 
 def explain(result: PlanResult) -> list[str]:
     """Lines that say why a plan is as it is."""
-    lines = [*_direction_lines(result), *_split_lines(result), *_path_lines(result)]
+    lines = [*result.task.reasons, *_direction_lines(result), *_split_lines(result)]
+    lines += _path_lines(result) if result.sweeps else []
+    views = sum(len(sortie.route.stops) for sortie in result.sorties)
+    if views:
+        lines.append(f"places: {views} of {len(result.task.shots)} photographs from standstills are planned")
     crews: dict[str, float] = {}
     for sortie in result.sorties:
         crews[sortie.crew] = crews.get(sortie.crew, 0.0) + sortie.duration_s
@@ -71,7 +79,7 @@ def explain(result: PlanResult) -> list[str]:
         f"crews: {len(busy)}, {busy.min() / 60:.0f} to {busy.max() / 60:.0f} min in the air, "
         f"longest {busy.max() / busy.mean():.2f} of the mean"
     )
-    lines.append(
-        f"coverage: {result.coverage.seen_once:.2%} in a strip or more, {result.coverage.seen_twice:.2%} in two or more"
-    )
+    if result.sweeps:
+        once, twice = result.coverage.seen_once, result.coverage.seen_twice
+        lines.append(f"coverage: {once:.2%} in a strip or more, {twice:.2%} in two or more")
     return lines + [f"left out: {item.what}: {item.why}; {item.remedy}" for item in result.refused]

@@ -177,6 +177,10 @@ def again(sortie: Reread, runs: list[tuple[int, int]]) -> Route | None:
         return None
     places, _ = sortie.exposures()
     route = sortie.route
+    if route.stops:
+        # Sorties stop at places or fly along lanes, never both: the planned way, with the missed photographs only.
+        wanted = {index for first, last in runs for index in range(first, last + 1)}
+        return replace(route, stops=tuple(stop for index, stop in enumerate(route.stops) if index in wanted))
     done = np.concatenate([[0.0], np.cumsum(route.legs_m)])
     at = _progress(route, places)
     marks = sorted({*done.tolist(), *(float(at[index]) for run in runs for index in run)})

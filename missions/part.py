@@ -8,7 +8,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from missions.airspace import photo_closed
-from missions.coverage import Lanes, Strip, cover
+from missions.coverage import Lanes, Strip, cover, joined
 from missions.errors import MissionsError
 from missions.follow import SAG_M
 from missions.plan import Refusal
@@ -58,7 +58,7 @@ def parts_of(task: Task) -> tuple[list[Part], list[Refusal]]:
     lost_m2 = task.area.area - target.area
     if target.area < 1.0:
         raise MissionsError(
-            f"zones of {task.request.zones} close all of {task.request.area}: nothing is left to photograph; "
+            f"zones of {task.request.zones} close all of {task.request.source}: nothing is left to photograph; "
             "check the zones, their times, or move the area"
         )
     if lost_m2 > 1.0:
@@ -100,10 +100,20 @@ def _unknown(task: Task) -> list[Refusal]:
 
 
 def lanes_in(task: Task, part: Part, direction_rad: float) -> Lanes:
-    """Lanes in one direction that see the part, none of whose photographs shows a no-photo place."""
+    """Lanes that see the part, none of whose photographs shows a no-photo place.
+
+    They run in one direction, except along corridors, whose stretches are each swept along themselves.
+    """
+    if task.stretches:
+        pieces = [(stretch.place.intersection(part.target), stretch.direction_rad) for stretch in task.stretches]
+        return joined([_lanes(task, part, piece, along) for piece, along in pieces if piece.area > 1.0])
+    return _lanes(task, part, part.target, direction_rad)
+
+
+def _lanes(task: Task, part: Part, target: BaseGeometry, direction_rad: float) -> Lanes:
     hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction_rad)
     if hidden.is_empty:
-        return cover(part.target, part.closed, part.strip, direction_rad)
+        return cover(target, part.closed, part.strip, direction_rad)
     # The rim beside a no-photo place is seen by the outermost pixels only: no lane is added for it.
-    wanted = part.target.difference(shapely.buffer(task.airspace.no_photo, part.strip.guard_m + 1.0))
+    wanted = target.difference(shapely.buffer(task.airspace.no_photo, part.strip.guard_m + 1.0))
     return cover(wanted, shapely.union_all([part.closed, hidden]), part.strip, direction_rad)

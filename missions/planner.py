@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ from missions.export.folder import export_plan
 from missions.flying import SWAP_S, Flown, fly
 from missions.frame import Array
 from missions.part import Part, lanes_in, parts_of
-from missions.plan import Refusal
+from missions.plan import Coverage, Refusal
 from missions.request import PlanRequest, Task, read_task
 from missions.result import CrewDay, PlannedSortie, PlanResult, Timed, numbered
 from missions.seen import measure
@@ -24,6 +24,7 @@ from missions.sites import propose_sites
 from missions.sorties import Pieces, balanced_parts, longest_piece_m, pieces_of
 from missions.tour import best_tour, link_costs
 from missions.ulid import new_ulid
+from missions.visits import plan_visits
 
 __all__ = ["PlanRequest", "PlanResult", "PlannedSortie", "Progress", "export_plan", "plan_patrol"]
 
@@ -68,7 +69,7 @@ def _best_laid(task: Task, part: Part) -> tuple[_Laid, tuple[Sweep, ...]]:
     """The best of the most promising directions, each planned to the end while that is quick."""
     weighed = sweeps(part.target, part.strip, task.model, task.request.objective)
     count = int(np.clip(_LANES_PLANNED // max(weighed[0].turns, 1), 1, _MOST_DIRECTIONS))
-    if task.request.objective != "both":
+    if task.request.objective != "both" or task.stretches:
         count = 1
     laid = [_laid(task, part, sweep.direction_rad) for sweep in weighed[:count]]
     best = min(range(count), key=lambda index: laid[index].cost)
@@ -112,6 +113,28 @@ def _share_out(task: Task, part: Part, work: Pieces) -> tuple[list[list[Flown]],
     return best[1], best[2]
 
 
+def _dealt(task: Task, flown: list[Flown], busy: Sequence[float]) -> list[list[Flown]]:
+    """Sorties in tour order dealt to crews in neighbouring runs, so that they finish together.
+
+    Args:
+        task: The request, read.
+        flown: In tour order.
+        busy: Seconds that each crew has to do already.
+    """
+    total = sum(sortie.duration_s + SWAP_S for sortie in flown)
+    level = (total + sum(busy)) / len(busy)
+    runs: list[list[Flown]] = [[] for _ in busy]
+    crew, spent = 0, list(busy)
+    order = list(np.argsort(busy, kind="stable"))
+    for sortie in flown:
+        seconds = sortie.duration_s + SWAP_S
+        while crew < len(order) - 1 and spent[order[crew]] + seconds / 2 > level:
+            crew += 1
+        runs[order[crew]].append(sortie)
+        spent[order[crew]] += seconds
+    return runs
+
+
 def _timed(task: Task, crews: list[list[Flown]]) -> list[Timed]:
     """Take-off times: each crew's sorties one after the other with a battery swap between."""
     timed: list[Timed] = []
@@ -148,7 +171,13 @@ def _plan_crews(task: Task, parts: list[Part], tell: Progress) -> _Planned:
         order = np.argsort([sum(sortie.duration_s for sortie in flown) for flown in crews], kind="stable")
         for crew, flown in zip(order, laid.crews, strict=False):
             crews[int(crew)] += flown
-    refused = []
+    refused: list[Refusal] = []
+    if task.shots:
+        visits = plan_visits(task, list(task.shots))
+        refused += visits.refused
+        busy = [sum(sortie.duration_s + SWAP_S for sortie in flown) for flown in crews]
+        for flown, more in zip(crews, _dealt(task, visits.flown, busy), strict=True):
+            flown += more
     if lost:
         refused.append(
             Refusal(
@@ -158,6 +187,12 @@ def _plan_crews(task: Task, parts: list[Part], tell: Progress) -> _Planned:
             )
         )
     return _Planned(_timed(task, crews), refused, weighed)
+
+
+def _visited(task: Task, sorties: tuple[PlannedSortie, ...]) -> Coverage:
+    """Of a plan without an area: the share of its places' photographs that are planned."""
+    share = round(sum(len(sortie.route.stops) for sortie in sorties) / max(len(task.shots), 1), 5)
+    return Coverage(area_m2=0.0, seen_once=share, seen_twice=share)
 
 
 def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanResult:
@@ -173,7 +208,8 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
     tell = progress or _nothing
     tell(0, 1, "reading")
     task = read_task(request)
-    parts, refused = parts_of(task)
+    parts, refused = parts_of(task) if not task.area.is_empty else ([], [])
+    refused = [*task.notes, *refused]
     days: tuple[CrewDay, ...] = ()
     if task.roster is not None:
         brigade = plan_brigade(task, task.roster, parts, tell)
@@ -183,7 +219,8 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
         planned = _plan_crews(task, parts, tell)
     if not planned.timed:
         raise MissionsError(
-            f"no battery of {task.profile.title} reaches {request.area} from any take-off site: give a nearer --site"
+            f"no battery of {task.profile.title} reaches {request.source} from any take-off site: give a nearer --site"
+            + "".join(f"; {item.what}: {item.why}" for item in planned.refused[:1])
         )
     tell(len(parts), len(parts) + 1, "coverage")
     sorties = numbered(task, planned.timed)
@@ -193,7 +230,9 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
         plan_id=request.patrol_id or new_ulid(),
         created_utc=datetime.now(UTC),
         sorties=sorties,
-        coverage=measure(target, [(sortie.route, sortie.strip) for sortie in sorties]),
+        coverage=measure(target, [(sortie.route, sortie.strip) for sortie in sorties])
+        if parts
+        else _visited(task, sorties),
         refused=(*refused, *planned.refused),
         sweeps=tuple(planned.weighed),
         days=days,

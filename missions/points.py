@@ -1,9 +1,10 @@
-"""Listed places to look at again (违建点位台账): XLSX or CSV with titles, merged cells, columns in any order."""
+"""Listed places to look at again (违建点位台账), and open cases: XLSX, CSV or a vector file, columns in any order."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,20 +14,44 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from missions.errors import MissionsError
+from missions.vector import FORMATS, read_features
 
 # Headings by field: what offices write, in lower case and without spaces or units.
 _HEADINGS = {
-    "point_id": ("point_id", "编号", "点位编号", "序号", "台账编号", "id"),
-    "name": ("name", "名称", "点位名称", "地点", "地址", "位置"),
-    "kind": ("kind", "类型", "类别", "问题类型"),
-    "lon": ("lon", "lng", "longitude", "经度", "东经"),
-    "lat": ("lat", "latitude", "纬度", "北纬"),
+    "point_id": ("point_id", "编号", "点位编号", "台账编号", "案卷编号", "number", "序号", "id"),
+    "name": ("name", "名称", "点位名称", "地点", "地址", "位置", "位置描述", "address"),
+    "kind": ("kind", "类型", "类别", "问题类型", "案件类别", "family"),
+    "lon": ("lon", "lng", "longitude", "经度", "东经", "x"),
+    "lat": ("lat", "latitude", "纬度", "北纬", "y"),
     "interval_days": ("interval_days", "巡查周期", "周期", "周期天", "间隔天数", "频次天"),
     "last_visit": ("last_visit", "上次巡查", "上次巡查日期", "最近巡查", "最近巡查日期"),
     "height_m": ("height_m", "高度", "拍摄高度", "航高"),
     "yaw_deg": ("yaw_deg", "yaw", "航向", "偏航角", "方位角"),
     "pitch_deg": ("pitch_deg", "pitch", "俯仰", "俯仰角"),
+    "view_lon": ("view_lon", "拍摄经度", "相机经度"),
+    "view_lat": ("view_lat", "拍摄纬度", "相机纬度"),
+    "view": ("view", "视角", "拍摄视角"),
+    "state": ("state", "status", "状态"),
 }
+_NADIR = ("", "nadir", "垂直", "正射", "正视")
+_VIEW_KEYS = ("height_m", "yaw_deg", "pitch_deg")
+_HIGHEST_VIEW_M = 120.0
+# Flatter than this, the place that a height and an angle look at is anywhere.
+_FLATTEST_DEG = -10.0
+# A case that has ended is not looked at again: the platform's words for it, and ours.
+_ENDED = (
+    "refused",
+    "closed",
+    "voided",
+    "withdrawn",
+    "不予受理",
+    "已结案",
+    "结案",
+    "已作废",
+    "已撤回",
+    "销号",
+    "已销号",
+)
 _NEEDED = ("lon", "lat")
 _TITLE_ROWS = 15
 _DEFAULT_INTERVAL_DAYS = 30
@@ -34,11 +59,19 @@ _DEFAULT_INTERVAL_DAYS = 30
 
 @dataclass(frozen=True)
 class View:
-    """How a place was photographed before: height above take-off, yaw clockwise from north, pitch (-90 is nadir)."""
+    """How a place was photographed before.
+
+    Attributes:
+        height_m: Above the ground.
+        yaw_deg: Where the camera looked, clockwise from north.
+        pitch_deg: -90 is nadir.
+        lonlat: Where the camera was; None: where the place comes into the middle of the picture.
+    """
 
     height_m: float
     yaw_deg: float
     pitch_deg: float
+    lonlat: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +86,7 @@ class ListedPoint:
         interval_days: How often it is looked at.
         last_visit: When it was last, None: never.
         view: The earlier photograph's viewpoint, None: nadir.
+        ended: Whether its state says that nobody need look again.
     """
 
     point_id: str
@@ -62,6 +96,7 @@ class ListedPoint:
     interval_days: int
     last_visit: date | None
     view: View | None
+    ended: bool = False
 
     def overdue_days(self, day: date) -> float:
         """Days past due on a day, negative before it is due; a place never visited is due by a whole interval."""
@@ -131,7 +166,8 @@ def _number(value: Any, where: str) -> float | None:
         raise MissionsError(f"{where} is {value!r}: expected a number; correct the cell") from error
 
 
-def _day(value: Any, where: str) -> date | None:
+def parse_day(value: Any, where: str) -> date | None:
+    """A date as spreadsheets and people write it, None where there is none; `where` names the cell in the message."""
     if value is None or str(value).strip() == "":
         return None
     if isinstance(value, datetime):
@@ -161,7 +197,6 @@ def _point(cells: Sequence[Any], columns: dict[str, int], number: int, path: Pat
         swapped = lon is not None and lat is not None and abs(lat) <= 180 and abs(lon) <= 90
         hint = "they are swapped; exchange the headings" if swapped else "give both in degrees"
         raise MissionsError(f"{path} row {number}: longitude {lon}, latitude {lat}: {hint}")
-    view = [_number(cell(field), where(field)) for field in ("height_m", "yaw_deg", "pitch_deg")]
     interval = _number(cell("interval_days"), where("interval"))
     if interval is not None and not 1 <= interval <= 3650:
         raise MissionsError(f"{where('interval')} is {interval:g} days: expected 1 to 3650; correct the cell")
@@ -171,25 +206,83 @@ def _point(cells: Sequence[Any], columns: dict[str, int], number: int, path: Pat
         kind=str(cell("kind") or ""),
         lonlat=(lon, lat),
         interval_days=int(interval or _DEFAULT_INTERVAL_DAYS),
-        last_visit=_day(cell("last_visit"), where("last visit")),
-        view=View(view[0], view[1] or 0.0, view[2] if view[2] is not None else -90.0) if view[0] is not None else None,
+        last_visit=parse_day(cell("last_visit"), where("last visit")),
+        view=_view(cell, where),
+        ended=str(cell("state") or "").strip().lower() in _ENDED,
     )
 
 
+def _view(cell: Callable[[str], Any], where: Callable[[str], str]) -> View | None:
+    """The viewpoint of a row: one cell of five numbers (or "nadir"), or a column for each."""
+    names = ("height_m", "yaw_deg", "pitch_deg", "view_lon", "view_lat")
+    numbers = [_number(cell(name), where(name)) for name in names]
+    written = cell("view")
+    if str(written if written is not None else "").strip().lower() not in _NADIR:
+        numbers = _five(written, where("view"))
+    height, yaw, pitch, lon, lat = numbers
+    if height is None:
+        return None
+    pitch = -90.0 if pitch is None else pitch
+    if not (0 < height <= _HIGHEST_VIEW_M and -90 <= pitch <= 0):
+        raise MissionsError(
+            f"{where('view')}: {height:g} m up, pitch {pitch:g}: expected a height up to {_HIGHEST_VIEW_M:g} m "
+            "and a pitch from -90 (straight down) to 0; correct the row"
+        )
+    away = (lon, lat) if lon is not None and lat is not None else None
+    if away is None and pitch > _FLATTEST_DEG:
+        raise MissionsError(
+            f"{where('view')}: pitch {pitch:g} looks at the horizon: give the camera's own place (拍摄经度, 拍摄纬度)"
+        )
+    return View(height, (yaw or 0.0) % 360.0, pitch, away)
+
+
+def _five(written: Any, where: str) -> list[float | None]:
+    """height, yaw, pitch, lon, lat of a cell: `lon,lat,height,yaw,pitch`, or an object with these names."""
+    text = str(written).strip()
+    try:
+        data = json.loads(text) if text.startswith("{") else [float(part) for part in text.split(",")]
+        if isinstance(data, dict):
+            lon, lat = float(data["lon"]), float(data["lat"])
+            rest = [float(data[key] if key in data else data[key.split("_")[0]]) for key in _VIEW_KEYS]
+        else:
+            lon, lat, *rest = data
+            if len(rest) != len(_VIEW_KEYS):
+                raise ValueError(f"{len(data)} numbers")
+    except (KeyError, TypeError, ValueError) as error:
+        raise MissionsError(f"{where} is {text!r}: expected nadir or lon,lat,height,yaw,pitch; correct it") from error
+    return [*rest, lon, lat]
+
+
+def _rows_of_features(path: Path) -> list[list[Any]]:
+    """A vector file's attributes as a table; a polygon or line stands for the middle of it."""
+    features = read_features(path)
+    names = list(dict.fromkeys(name for feature in features for name in feature.properties))
+    # The geometry is what counts, not what the attributes say of it.
+    names = [name for name in names if _plain(name) not in (*_HEADINGS["lon"], *_HEADINGS["lat"])]
+    rows: list[list[Any]] = [[*names, "lon", "lat"]]
+    for feature in features:
+        middle = feature.geometry.centroid
+        rows.append([*(feature.properties.get(name) for name in names), middle.x, middle.y])
+    return rows
+
+
 def read_points(path: Path) -> tuple[ListedPoint, ...]:
-    """Reads a ledger of places.
+    """Reads a ledger of places, or a list of cases.
 
     Args:
-        path: `.xlsx` (first sheet) or `.csv` (UTF-8 or GB 18030), headings in Chinese or English in any order.
+        path: `.xlsx` (first sheet), `.csv` (UTF-8 or GB 18030), headings in Chinese or English in any order; or a
+            vector file whose attributes bear such names.
 
     Raises:
         MissionsError: No such file, no headings of longitude and latitude, a cell is wrong; the message names the row.
     """
     if not path.is_file():
         raise MissionsError(f"no ledger at {path}: give an .xlsx or .csv file")
-    if path.suffix.lower() not in (".xlsx", ".csv"):
-        raise MissionsError(f"{path} is neither .xlsx nor .csv: save it as one of them")
-    rows = _rows_of_sheet(path) if path.suffix.lower() == ".xlsx" else _rows_of_text(path)
+    kind = path.suffix.lower()
+    if kind not in (".xlsx", ".csv", *FORMATS):
+        raise MissionsError(f"{path} is neither .xlsx nor .csv nor a vector file: save it as one of them")
+    read = {".xlsx": _rows_of_sheet, ".csv": _rows_of_text}.get(kind, _rows_of_features)
+    rows = read(path)
     first, columns = _header(rows, path)
     points = [_point(row, columns, number, path) for number, row in enumerate(rows[first + 1 :], start=first + 2)]
     found = tuple(point for point in points if point is not None)
@@ -199,6 +292,6 @@ def read_points(path: Path) -> tuple[ListedPoint, ...]:
 
 
 def due(points: Iterable[ListedPoint], day: date) -> list[ListedPoint]:
-    """Places due on a day, the longest overdue for their interval first."""
-    waiting = [point for point in points if point.overdue_days(day) >= 0]
+    """Places due on a day whose matter has not ended, the longest overdue for their interval first."""
+    waiting = [point for point in points if not point.ended and point.overdue_days(day) >= 0]
     return sorted(waiting, key=lambda point: -point.overdue_days(day) / point.interval_days)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import shapely
@@ -11,14 +11,17 @@ from shapely.geometry.base import BaseGeometry
 
 from missions.aircraft import AircraftProfile, load_profile
 from missions.airspace import LEGAL_CEILING_AGL_M, Airspace, Clearances
-from missions.area import read_area
+from missions.area import LARGEST_M2, read_area
+from missions.corridor import Stretch
 from missions.coverage import Strip
 from missions.energy import FlightModel
 from missions.errors import MissionsError
 from missions.frame import LocalFrame
-from missions.plan import LonLat
-from missions.roster import Roster, read_roster, shifts_of
+from missions.plan import LonLat, Refusal
+from missions.roster import LOCAL, Roster, crews_of, read_roster, shifts_of
+from missions.targets import Product, in_metres, read_targets
 from missions.terrain import Terrain
+from missions.views import Shot
 from missions.zones import Obstacle, Zone, read_obstacles, read_zones
 
 DEFAULT_HEIGHT_AGL_M = 100.0
@@ -27,6 +30,8 @@ LOWEST_HEIGHT_AGL_M = 15.0
 # A timed zone counts when it is active within this time of the plan's start.
 _DAY = timedelta(hours=12)
 _LEAST_FREE = timedelta(hours=3)
+# Of a crew's shift, the part in which it flies along lanes: 0.61 over a day of the city (benchmarks/planner.py).
+_MAPPING_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class PlanRequest:
     """A patrol to plan.
 
     Attributes:
-        area: File of polygons to cover.
+        area: File of polygons to cover (product mosaic), lines (corridor) or places (inspection); None: `points`,
+            `cases` or `grid` alone say what to photograph.
         zones: File of zones, or None.
         obstacles: File of obstacles, or None.
         grid: File of grid cells, or None; where given, only the part of the area inside them is planned.
@@ -54,9 +60,16 @@ class PlanRequest:
         clearances: Distances kept from zones and obstacles.
         battery_health: Share of the nominal capacity that the batteries still hold.
         roster: File of the brigade (`missions.roster`), or None; where given, it makes the crews and their day.
+        points: Ledger of listed places (`missions.points`), each photographed once, or None.
+        cases: Cases (same kinds of file): open ones are photographed again, all tell where much is found.
+        product: `mosaic` covers polygons; `corridor` follows lines; `inspection` looks at places from three distances.
+        width_m: Of a corridor, both sides together.
+        due_only: Whether cells and places whose interval has not passed are left out.
+        on: The day that "due" is judged by; None: that of the first take-off (local date).
+        day_km2: What a day reaches, for choosing cells; None: by the roster's shifts, else without limit.
     """
 
-    area: Path
+    area: Path | None = None
     zones: Path | None = None
     obstacles: Path | None = None
     grid: Path | None = None
@@ -76,6 +89,18 @@ class PlanRequest:
     clearances: Clearances = field(default_factory=Clearances)
     battery_health: float = 1.0
     roster: Path | None = None
+    points: Path | None = None
+    cases: Path | None = None
+    product: Product = "mosaic"
+    width_m: float = 60.0
+    due_only: bool = False
+    on: date | None = None
+    day_km2: float | None = None
+
+    @property
+    def source(self) -> str:
+        """Where the wish comes from, for messages."""
+        return str(self.area or self.points or self.cases or self.grid)
 
 
 @dataclass(frozen=True)
@@ -95,6 +120,10 @@ class Task:
         terrain: Ground heights, or None for flat ground.
         roster: The brigade, or None.
         timed: No-fly zones that hold for part of the day only, which the brigade's timetable avoids.
+        stretches: Pieces of corridors, each swept in its own direction; none where `area` is swept as a whole.
+        shots: Photographs to take from standstills.
+        notes: What was left out on reading, and why.
+        reasons: Why these cells were chosen.
     """
 
     request: PlanRequest
@@ -110,6 +139,10 @@ class Task:
     terrain: Terrain | None = None
     roster: Roster | None = None
     timed: tuple[Zone, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    shots: tuple[Shot, ...] = ()
+    notes: tuple[Refusal, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 def _check_numbers(request: PlanRequest) -> None:
@@ -144,16 +177,31 @@ def flight_height_m(profile: AircraftProfile, gsd_m: float | None) -> float:
     )
 
 
-def _read_place(request: PlanRequest, frame: LocalFrame, area: BaseGeometry) -> BaseGeometry:
-    place = frame.metric(area)
-    if request.grid is not None:
+def _within(request: PlanRequest, frame: LocalFrame, place: BaseGeometry) -> BaseGeometry:
+    """The area inside the grid, with its margin."""
+    if request.grid is not None and request.area is not None and not request.due_only and not place.is_empty:
         cells = frame.metric(read_area(request.grid))
         place = place.intersection(cells)
         if place.area < 1.0:
             raise MissionsError(
                 f"{request.area} and the cells of {request.grid} do not meet: give the grid of this area"
             )
-    return shapely.buffer(place, request.margin_m, quad_segs=4) if request.margin_m else place
+    if request.due_only and request.area is not None and request.grid is not None and place.area < 1.0:
+        raise MissionsError(f"no cell of {request.grid} that is due lies in {request.area}: choose another day or area")
+    return shapely.buffer(place, request.margin_m, quad_segs=4) if request.margin_m and place.area else place
+
+
+def _reach_m2(request: PlanRequest, roster: Roster | None, profile: AircraftProfile, lane_m: float) -> float:
+    """What a day reaches."""
+    if request.day_km2 is not None:
+        if request.day_km2 <= 0:
+            raise MissionsError(f"a day's reach is {request.day_km2:g} km2: expected more than nothing")
+        return request.day_km2 * 1e6
+    if roster is None:
+        return LARGEST_M2
+    shifts = [shift for crew in crews_of(roster, profile) for shift in crew.shifts]
+    seconds = sum((end - begin).total_seconds() for begin, end in shifts)
+    return _MAPPING_SHARE * seconds * profile.cruise_mps * lane_m
 
 
 def _check_sites(request: PlanRequest, frame: LocalFrame, area: BaseGeometry) -> None:
@@ -176,12 +224,16 @@ def read_task(request: PlanRequest) -> Task:
     _check_numbers(request)
     profile = load_profile(request.aircraft)
     height_m = flight_height_m(profile, request.gsd_m)
-    area = read_area(request.area)
-    frame = LocalFrame.about(area)
-    place = _read_place(request, frame, area)
-    _check_sites(request, frame, place)
+    strip = Strip.of(profile.camera, height_m, request.front_overlap, request.side_overlap)
     roster = read_roster(request.roster) if request.roster is not None else None
     start = _start(request, roster)
+    day = request.on or (start + LOCAL).date()
+    targets = read_targets(request, day, _reach_m2(request, roster, profile, strip.lane_m))
+    everything = targets.everything()
+    frame = LocalFrame.about(everything)
+    wanted = in_metres(targets, frame, profile.camera, height_m, request.width_m)
+    place = _within(request, frame, wanted.area)
+    _check_sites(request, frame, frame.metric(everything))
     zones = tuple(zone for zone in read_zones(request.zones) if zone.active(start, start + _DAY))
     timed = tuple(zone for zone in zones if roster is not None and _leaves_time(zone, start))
     closed = tuple(zone for zone in zones if zone not in timed)
@@ -198,11 +250,15 @@ def read_task(request: PlanRequest) -> Task:
         airspace=Airspace(closed, obstacles, frame, request.clearances),
         zones=closed,
         obstacles=obstacles,
-        strip=Strip.of(profile.camera, height_m, request.front_overlap, request.side_overlap),
+        strip=strip,
         start_utc=start,
         terrain=Terrain.open(request.dem) if request.dem is not None else None,
         roster=roster,
         timed=timed,
+        stretches=wanted.stretches,
+        shots=wanted.shots,
+        notes=wanted.notes,
+        reasons=targets.reasons,
     )
 
 

@@ -11,7 +11,7 @@ from missions.errors import MissionsError
 from missions.export.wpl import read_waypoints
 from missions.frame import Array, LocalFrame
 from missions.plan import MissionItem, Plan, Sortie, read_plan
-from missions.route import RETURN, TAKEOFF, TRIGGER_DISTANCE, WAYPOINT, Route
+from missions.route import GIMBAL, PHOTOGRAPH, RETURN, TAKEOFF, TRIGGER_DISTANCE, WAYPOINT, YAW, Route, Stop
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,18 @@ class Reread:
             places.append(start + np.outer(marks / max(float(length), 1e-9), end - start))
             stretch += [number] * len(marks)
             since_m = (float(length) - float(marks[-1])) if len(marks) else since_m + float(length)
+        for stop in self.route.stops:
+            number += 1
+            places.append(self.route.points[stop.index][None, :])
+            stretch.append(number)
         return (np.concatenate(places) if places else np.empty((0, 2))), np.array(stretch, dtype=int)
 
 
 def _route(items: list[MissionItem], frame: LocalFrame, where: Path) -> Route:
     home = frame.to_xy([(items[0].lon, items[0].lat)])[0]
     points, heights, shooting = [home], [0.0], [False]
-    trigger_m = 0.0
+    trigger_m = yaw_deg = pitch_deg = 0.0
+    stops: list[Stop] = []
     for item in items[1:]:
         if item.command == TAKEOFF:
             heights[0] = item.alt_m
@@ -60,16 +65,22 @@ def _route(items: list[MissionItem], frame: LocalFrame, where: Path) -> Route:
             points.append(frame.to_xy([(item.lon, item.lat)])[0])
             heights.append(item.alt_m)
             shooting.append(shooting[-1])
+        elif item.command == YAW:
+            yaw_deg = item.params[0]
+        elif item.command == GIMBAL:
+            pitch_deg = item.params[0]
+        elif item.command == PHOTOGRAPH:
+            stops.append(Stop(len(points) - 1, yaw_deg, pitch_deg))
         elif item.command == RETURN:
             break
-    if trigger_m <= 0 or len(points) < 3:
+    if (trigger_m <= 0 and not stops) or len(points) < 3:
         raise MissionsError(f"{where} shoots nothing: give a sortie that this planner exported")
     if np.hypot(*(points[-1] - home)) > 1.0:
         points.append(home)
         heights.append(heights[-1])
         shooting.append(False)
     shooting[-1] = False
-    return Route(np.array(points), np.array(heights), np.array(shooting), trigger_m)
+    return Route(np.array(points), np.array(heights), np.array(shooting), max(trigger_m, 1.0), tuple(stops))
 
 
 def reread(plan_dir: Path, frame: LocalFrame | None = None) -> tuple[Plan, LocalFrame, list[Reread]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,28 @@ from missions.sorties import Pieces
 
 _SAME_PLACE_M = 0.05
 WAYPOINT, RETURN, TAKEOFF, SPEED, TRIGGER_DISTANCE = 16, 20, 22, 178, 206
+DELAY, YAW, GIMBAL, PHOTOGRAPH = 93, 115, 1000, 2000
+# At a stop the aircraft turns and the gimbal tilts (60 degrees a second and less), then the shutter goes.
+SETTLE_S, AFTER_S = 4.0, 1.0
+STOP_S = SETTLE_S + AFTER_S
 ABSOLUTE, MISSION_FRAME, RELATIVE = 0, 2, 3
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A photograph from a standstill.
+
+    Attributes:
+        index: The route's point at which it is taken.
+        yaw_deg: Where the camera looks, clockwise from north.
+        pitch_deg: -90 is nadir.
+        name: What is looked at.
+    """
+
+    index: int
+    yaw_deg: float
+    pitch_deg: float
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,12 +51,14 @@ class Route:
         height_rel_m: (n,) above home's ground.
         shooting: (n,) whether the camera shoots from this point to the next.
         trigger_m: Distance between photographs.
+        stops: Photographs from a standstill, in order.
     """
 
     points: Array
     height_rel_m: Array
     shooting: NDArray[np.bool_]
     trigger_m: float
+    stops: tuple[Stop, ...] = ()
 
     @property
     def legs_m(self) -> Array:
@@ -43,8 +67,8 @@ class Route:
 
     @property
     def photos(self) -> int:
-        """Photographs expected: one at each lane's start, then one per trigger distance."""
-        return sum(int(length / self.trigger_m + 1e-6) + 1 for length in self.runs_m())
+        """Photographs expected: one at each lane's start, then one per trigger distance; one a stop."""
+        return sum(int(length / self.trigger_m + 1e-6) + 1 for length in self.runs_m()) + len(self.stops)
 
     def runs_m(self) -> list[float]:
         """Length of each unbroken stretch with the camera on."""
@@ -67,13 +91,20 @@ class Route:
     def path_m(self) -> float:
         """From the first photograph to the last, links included."""
         on = np.flatnonzero(self.shooting)
-        return float(self.legs_m[on[0] : on[-1] + 1].sum()) if len(on) else 0.0
+        marks = [*on, *(on + 1), *(stop.index for stop in self.stops)]
+        return float(self.legs_m[min(marks) : max(marks)].sum()) if marks else 0.0
 
     def time_and_energy(self, model: FlightModel) -> tuple[float, float]:
         """Duration (s) and energy (Wh) from take-off to landing."""
-        flown = model.route(self.points, self.height_rel_m)
         up, down = model.climb(float(self.height_rel_m[0])), model.descent(float(self.height_rel_m[-1]))
-        return flown[0] + up[0] + down[0], flown[1] + up[1] + down[1]
+        standing_s = len(self.stops) * STOP_S
+        time_s = up[0] + down[0] + standing_s
+        energy_wh = up[1] + down[1] + model.profile.hover_w * standing_s / 3600.0
+        rests = sorted({0, len(self.points) - 1, *(stop.index for stop in self.stops)})
+        for first, last in itertools.pairwise(rests):
+            flown = model.route(self.points[first : last + 1], self.height_rel_m[first : last + 1])
+            time_s, energy_wh = time_s + flown[0], energy_wh + flown[1]
+        return time_s, energy_wh
 
 
 def _stretches(pieces: Pieces, strip: Strip, resumes: bool) -> list[Array]:
@@ -129,6 +160,18 @@ def build_route(pieces: Pieces, home: Array, router: Router, strip: Strip, *, re
     return Route(joined, heights, np.array([*shooting, False]), strip.trigger_m)
 
 
+def _photograph(stop: Stop, number: int) -> list[MissionItem]:
+    """Turns, tilts, waits, shoots, waits: an autopilot starts DO items when the waypoint before them is reached."""
+    plain = [
+        (GIMBAL, (round(stop.pitch_deg, 2), 0.0, 0.0, 0.0)),
+        (YAW, (round(stop.yaw_deg % 360.0, 2), 0.0, 0.0, 0.0)),
+        (DELAY, (SETTLE_S, 0.0, 0.0, 0.0)),
+        (PHOTOGRAPH, (0.0, 0.0, 1.0, float(number))),
+        (DELAY, (AFTER_S, 0.0, 0.0, 0.0)),
+    ]
+    return [MissionItem(command=command, frame=MISSION_FRAME, params=params) for command, params in plain]
+
+
 def mission_items(route: Route, frame: LocalFrame, home: LonLatAlt, speed_mps: float) -> list[MissionItem]:
     """A route as mission items; item 0 is home, the last one returns and lands.
 
@@ -143,10 +186,14 @@ def mission_items(route: Route, frame: LocalFrame, home: LonLatAlt, speed_mps: f
         MissionItem(command=SPEED, frame=MISSION_FRAME, params=(1.0, speed_mps, -1.0, 0.0)),
     ]
     shooting = False
+    taken = 0
     for index in range(1, len(places)):
         x, y = (round(float(value), 8) for value in places[index])
         height = round(float(route.height_rel_m[index]), 2)
         items.append(MissionItem(command=WAYPOINT, frame=RELATIVE, lon=x, lat=y, alt_m=height))
+        for stop in (stop for stop in route.stops if stop.index == index):
+            taken += 1
+            items += _photograph(stop, taken)
         if bool(route.shooting[index]) != shooting:
             shooting = not shooting
             params = (round(route.trigger_m, 3), 0.0, 1.0, 0.0) if shooting else (0.0, 0.0, 0.0, 0.0)

@@ -16,10 +16,10 @@ from missions.export.qgc import FencePolygon, PlanFile, write_plan_file
 from missions.export.wpl import write_waypoints
 from missions.export.wpml import write_kmz
 from missions.files import write_text_atomically
-from missions.frame import LocalFrame
+from missions.frame import Array, LocalFrame
 from missions.plan import LonLat, Plan, PlanCamera, Sortie, SortieFiles, write_plan
 from missions.result import PlannedSortie, PlanResult
-from missions.route import Route, mission_items
+from missions.route import Route, Stop, mission_items
 from missions.vector import polygons_of
 
 # ArduPilot keeps fence points in a small store (84 in 4.x's default area): only zones this near a sortie are sent.
@@ -80,9 +80,32 @@ def write_sortie(result: PlanResult, sortie: PlannedSortie, folder: Path) -> Sor
         photos=sortie.route.photos,
         files=SortieFiles(plan=f"{stem}.plan", waypoints=f"{stem}.waypoints", kmz=kmz),
         **_team(sortie),
+        **_views(result, sortie),
         path_m=round(sortie.route.path_m, 1),
         height_agl_m=round(sortie.strip.height_agl_m, 2),
     )
+
+
+def _views(result: PlanResult, sortie: PlannedSortie) -> dict[str, list[dict[str, object]]]:
+    """What a sortie photographs from standstills, in its order: the number on its files, the place, and the view."""
+    route = sortie.route
+    if not route.stops:
+        return {}
+    places = result.task.frame.to_lonlat(route.points[[stop.index for stop in route.stops]])
+    return {
+        "views": [
+            {
+                "n": number,
+                "what": stop.name,
+                "lon": round(float(lon), 8),
+                "lat": round(float(lat), 8),
+                "height_rel_m": round(float(route.height_rel_m[stop.index]), 2),
+                "yaw_deg": round(stop.yaw_deg % 360.0, 2),
+                "pitch_deg": round(stop.pitch_deg, 2),
+            }
+            for number, (stop, (lon, lat)) in enumerate(zip(route.stops, places, strict=True), start=1)
+        ]
+    }
 
 
 def _team(sortie: PlannedSortie) -> dict[str, str]:
@@ -94,15 +117,25 @@ def _team(sortie: PlannedSortie) -> dict[str, str]:
     return team | ({"observer": crew.observer} if crew.observer else {})
 
 
+def _view_feature(sortie: str, crew: str, stop: Stop, place: Array) -> dict[str, object]:
+    geometry = {"type": "Point", "coordinates": [round(float(value), 8) for value in place]}
+    view = {"yaw_deg": round(stop.yaw_deg % 360.0, 2), "pitch_deg": round(stop.pitch_deg, 2), "what": stop.name}
+    return {
+        "type": "Feature",
+        "properties": {"sortie": sortie, "crew": crew, "role": "view", **view},
+        "geometry": geometry,
+    }
+
+
 def write_routes(routes: Sequence[tuple[str, str, Route]], frame: LocalFrame, path: Path) -> None:
-    """Writes every run of legs as a line: `role` lane (camera on) or transit.
+    """Writes every run of legs as a line: `role` lane (camera on) or transit; places it stops at as points.
 
     Args:
         routes: (sortie id, crew, route) of each sortie.
         frame: The routes' metric frame.
         path: The GeoJSON file.
     """
-    features = []
+    features: list[dict[str, object]] = []
     for sortie, crew, route in routes:
         places = frame.to_lonlat(route.points)
         begin = 0
@@ -119,6 +152,7 @@ def write_routes(routes: Sequence[tuple[str, str, Route]], frame: LocalFrame, pa
             geometry = {"type": "LineString", "coordinates": line}
             features.append({"type": "Feature", "properties": properties, "geometry": geometry})
             begin = index
+        features += [_view_feature(sortie, crew, stop, places[stop.index]) for stop in route.stops]
     collection = {"type": "FeatureCollection", "schema_version": 1, "features": features}
     write_text_atomically(path, json.dumps(collection, ensure_ascii=False))
 

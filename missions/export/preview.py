@@ -71,8 +71,17 @@ def _draw_routes(axes, result: PlanResult) -> None:  # type: ignore[no-untyped-d
         axes.add_collection(LineCollection(ways, colors=colour, linewidths=width / 2, linestyles=":", alpha=0.7))
         label = crew if len(crews) <= 12 else None
         axes.add_collection(LineCollection(lanes, colors=colour, linewidths=width, label=label))
+    views = [sortie.route.points[stop.index] for sortie in result.sorties for stop in sortie.route.stops]
+    if views:
+        axes.plot(*(np.array(views) / 1000).T, "o", color="#c62828", markersize=3, linestyle="none", label="拍摄点")
     homes = np.array(sorted({tuple(np.round(sortie.route.points[0], 1)) for sortie in result.sorties})) / 1000
     axes.plot(homes[:, 0], homes[:, 1], "^", color="black", markersize=6 if len(homes) < 20 else 3, label="起降点")
+
+
+def _done(result: PlanResult) -> str:
+    views = sum(len(sortie.route.stops) for sortie in result.sorties)
+    parts = [f"覆盖 {result.coverage.seen_once:.1%}"] if result.sweeps else []
+    return " · ".join([*parts, *([f"定点拍摄 {views} 张"] if views else [])])
 
 
 def draw_preview(result: PlanResult, path: Path) -> None:
@@ -81,11 +90,11 @@ def draw_preview(result: PlanResult, path: Path) -> None:
         figure = Figure(figsize=(10, 9), dpi=130, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.add_collection(
-            PolyCollection(
-                _rings(result.task.area), facecolors="#eceff1", edgecolors="#546e7a", linewidths=1.2, label="区域"
+        if not result.task.area.is_empty:
+            rings = _rings(result.task.area)
+            axes.add_collection(
+                PolyCollection(rings, facecolors="#eceff1", edgecolors="#546e7a", linewidths=1.2, label="区域")
             )
-        )
         _draw_zones(axes, result)
         _draw_routes(axes, result)
         axes.autoscale()
@@ -96,7 +105,7 @@ def draw_preview(result: PlanResult, path: Path) -> None:
         task = result.task
         axes.set_title(
             f"{task.profile.title} · {len(result.sorties)} 架次 · {hours:.1f} 飞行小时 · "
-            f"离地 {task.strip.height_agl_m:.0f} m · 覆盖 {result.coverage.seen_once:.1%}",
+            f"离地 {task.strip.height_agl_m:.0f} m · {_done(result)}",
             fontsize=11,
         )
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)

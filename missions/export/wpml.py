@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 from missions.errors import MissionsError
 from missions.files import write_bytes_atomically
 from missions.result import PlannedSortie, PlanResult
+from missions.route import Stop
 
 KML = "http://www.opengis.net/kml/2.2"
 WPML = "http://www.dji.com/wpmz/1.0.2"
@@ -103,36 +104,59 @@ def _turns(placemark: Element, speed_mps: float, damping_m: float) -> None:
 
 
 def _damping_m(sortie: PlannedSortie, index: int) -> float:
-    """Where the turn at a waypoint begins: short of the middle of either leg."""
+    """Where the turn at a waypoint begins: short of the middle of either leg; 0 where the aircraft stops."""
+    if sortie.route.stops:
+        return 0.0
     legs = sortie.route.legs_m[index : index + 2]
     return round(min(_DAMPING_M, 0.4 * float(legs.min())), 1)
 
 
+def _gimbal(pitch_deg: float) -> dict[str, object]:
+    return {
+        "gimbalHeadingYawBase": "aircraft",
+        "gimbalRotateMode": "absoluteAngle",
+        "gimbalPitchRotateEnable": 1,
+        "gimbalPitchRotateAngle": round(pitch_deg, 1),
+        "gimbalRollRotateEnable": 0,
+        "gimbalRollRotateAngle": 0,
+        "gimbalYawRotateEnable": 0,
+        "gimbalYawRotateAngle": 0,
+        "gimbalRotateTimeEnable": 0,
+        "gimbalRotateTime": 0,
+        "payloadPositionIndex": 0,
+    }
+
+
+def _view(stop: Stop, suffix: str) -> list[tuple[str, dict[str, object]]]:
+    """One photograph from a standstill: turn to the heading (-180..180), tilt, shoot."""
+    heading = (stop.yaw_deg + 180.0) % 360.0 - 180.0
+    turn = {"aircraftHeading": round(heading, 1), "aircraftPathMode": "clockwise"}
+    shoot = {"fileSuffix": suffix, "payloadPositionIndex": 0, "useGlobalPayloadLensIndex": 1}
+    return [("rotateYaw", turn), ("gimbalRotate", _gimbal(stop.pitch_deg)), ("takePhoto", shoot)]
+
+
 def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, plan_id: str) -> int:
-    """Camera down at the first waypoint; on each leg of a lane photographs by distance, named by sortie."""
+    """Camera down at the first waypoint; on each leg of a lane photographs by distance, named by sortie.
+
+    Where the sortie stops for photographs: heading, gimbal and shutter for each, numbered in their files' names.
+    """
     route = sortie.route
+    suffix = f"{plan_id[-6:]}{sortie.short_id}"
+    here = [(number, stop) for number, stop in enumerate(route.stops, start=1) if stop.index == index + 1]
+    if here:
+        stop_group = _group(placemark, group, index, index, "reachPoint", None)
+        actions = [action for number, stop in here for action in _view(stop, f"{suffix}V{number:02d}")]
+        for number, (function, params) in enumerate(actions):
+            _action(stop_group, number, function, **params)
+        return group + 1
+    if route.stops:
+        return group
     if index == 0:
         start = _group(placemark, group, 0, 0, "reachPoint", None)
-        _action(
-            start,
-            0,
-            "gimbalRotate",
-            gimbalHeadingYawBase="aircraft",
-            gimbalRotateMode="absoluteAngle",
-            gimbalPitchRotateEnable=1,
-            gimbalPitchRotateAngle=-90,
-            gimbalRollRotateEnable=0,
-            gimbalRollRotateAngle=0,
-            gimbalYawRotateEnable=0,
-            gimbalYawRotateAngle=0,
-            gimbalRotateTimeEnable=0,
-            gimbalRotateTime=0,
-            payloadPositionIndex=0,
-        )
+        _action(start, 0, "gimbalRotate", **_gimbal(-90.0))
         group += 1
     if bool(route.shooting[index + 1]):
         lane = _group(placemark, group, index, index + 1, "multipleDistance", route.trigger_m)
-        suffix = f"{plan_id[-6:]}{sortie.short_id}"
         _action(lane, 0, "takePhoto", fileSuffix=suffix, payloadPositionIndex=0, useGlobalPayloadLensIndex=1)
         group += 1
     return group
