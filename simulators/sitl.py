@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import json
+import math
 import os
 import shutil
 import signal
@@ -21,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from simulators.copter.battery import GRAVITY_MPS2, Airframe
 from simulators.errors import SimulatorError
 
 LonLatAlt = tuple[float, float, float]
@@ -32,7 +35,7 @@ _PR_SET_PDEATHSIG = 1
 # What a SITL copter needs before it will arm: a frame, sensors that count as calibrated, a radio, a battery, a camera.
 _PARAMETERS: dict[str, float] = {
     "FRAME_CLASS": 1, "FRAME_TYPE": 0, "BATT_MONITOR": 4, "CAM1_TYPE": 1, "FS_THR_ENABLE": 1,
-    "MOT_THST_EXPO": 0.65, "MOT_THST_HOVER": 0.39, "MOT_BAT_VOLT_MIN": 9.6, "MOT_BAT_VOLT_MAX": 12.8,
+    "MOT_THST_EXPO": 0.65, "MOT_THST_HOVER": 0.39,
     "ATC_RAT_YAW_P": 0.3, "ATC_RAT_YAW_I": 0.02,
     **{f"COMPASS_OFS{n}_{axis}": value for n in ("", 2, 3) for axis, value in (("X", 5), ("Y", 13), ("Z", -18))},
     **{f"INS_ACC{n}OFFS_{axis}": 0.001 for n in ("", 2) for axis in "XYZ"},
@@ -57,6 +60,25 @@ def find_arducopter() -> Path | None:
     return Path(found) if found else None
 
 
+def frame_model(airframe: Airframe) -> dict[str, float]:
+    """Our airframe as a frame file of ArduPilot's simulator, so that both fly the same aircraft.
+
+    Its drag follows from a steady lean: at 30 degrees the airspeed at which drag and lean balance. Its rotors' slant
+    drag is left out, as ours is; size and inertia stay its own, which its attitude gains are tuned for.
+    """
+    lean_deg, sea_level_kg_m3 = 30.0, 1.225
+    pull_n = airframe.mass_kg * GRAVITY_MPS2 * math.tan(math.radians(lean_deg))
+    hover_w = airframe.power_w(airframe.mass_kg * GRAVITY_MPS2, 0.0, 0.0) - airframe.avionics_w
+    nominal_v = 3.8 * airframe.cells
+    return {
+        "mass": airframe.mass_kg, "diagonal_size": 0.35, "disc_area": airframe.disk_m2, "mdrag_coef": 0.0,
+        "refAngle": lean_deg, "refSpd": math.sqrt(2 * pull_n / sea_level_kg_m3 / airframe.drag_area_m2), "refAlt": 0.0,
+        "refTempC": 15.0, "refVoltage": nominal_v, "refCurrent": hover_w / nominal_v,
+        "refBatRes": airframe.resistance_ohm, "maxVoltage": 4.18 * airframe.cells,
+        "battCapacityAh": airframe.capacity_ah, "hoverThrOut": 0.39, "propExpo": 0.65, "num_motors": 4.0,
+    }  # fmt: skip
+
+
 class SitlFleet:
     """Real ArduCopters with system ids 1..N on TCP ports `base_port`, +10, ...; a context manager.
 
@@ -71,6 +93,7 @@ class SitlFleet:
         wind_mps: Mean wind.
         wind_from_deg: Direction it blows from.
         parameters: Further parameters to start with.
+        airframe: What it flies; the embedded vehicle's own by default.
         binary: The program; found as `find_arducopter` does by default.
         work_dir: Where each process keeps its parameters and logs; a temporary folder by default.
     """
@@ -86,6 +109,7 @@ class SitlFleet:
         wind_mps: float = 0.0,
         wind_from_deg: float = 0.0,
         parameters: dict[str, float] | None = None,
+        airframe: Airframe | None = None,
         binary: Path | None = None,
         work_dir: Path | None = None,
     ) -> None:
@@ -100,7 +124,13 @@ class SitlFleet:
         self.binary, self.homes, self.base_port, self.speedup = found, list(homes), base_port, speedup
         self.start_utc = start_utc or datetime.now(UTC)
         wind = {"SIM_WIND_SPD": wind_mps, "SIM_WIND_DIR": wind_from_deg}
-        self._parameters = {**_PARAMETERS, **wind, **(parameters or {})}
+        self.airframe = airframe or Airframe()
+        cells = self.airframe.cells
+        pack = {
+            "MOT_BAT_VOLT_MIN": 3.3 * cells, "MOT_BAT_VOLT_MAX": 4.2 * cells, "SIM_BATT_VOLTAGE": 4.18 * cells,
+            "BATT_CAPACITY": self.airframe.capacity_ah * 1000, "ANGLE_MAX": self.airframe.tilt_max_deg * 100,
+        }  # fmt: skip
+        self._parameters = {**_PARAMETERS, **pack, **wind, **(parameters or {})}
         self._work_dir = work_dir
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -154,9 +184,11 @@ class SitlFleet:
         folder.mkdir(parents=True, exist_ok=True)
         text = "".join(f"{name} {value}\n" for name, value in self._parameters.items())
         (folder / "start.parm").write_text(text)
+        (folder / "frame.json").write_text(json.dumps(frame_model(self.airframe)))
         lon, lat, alt = self.homes[index]
         command = [
-            str(self.binary), "--synthetic-clock", "--wipe", "--base-port", str(self._port(index)), "--model", "+",
+            str(self.binary), "--synthetic-clock", "--wipe", "--base-port", str(self._port(index)), "--model",
+            "+:frame.json",
             "--speedup", str(self.speedup), "--home", f"{lat:.7f},{lon:.7f},{alt:.2f},0", "--sysid", str(index + 1),
             "--defaults", "start.parm", "--start-time", str(int(self.start_utc.timestamp())),
             "--rc-in-port", str(self._port(index) + 1), "--irlock-port", str(self._port(index) + 4),

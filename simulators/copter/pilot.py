@@ -32,6 +32,9 @@ EMERGENCY, CRITICAL, ERROR, WARNING, NOTICE, INFO = 0, 2, 3, 4, 5, 6
 _STICK_DEADBAND_US = 30
 # Between command and climb; ArduCopter 4.6.3 reached its take-off item 2.0 s after us without it (benchmarks/sitl.py).
 _SPOOL_S = 1.9
+# PSC_POSXY_P, and what the reference may run ahead of a slow aircraft (AC_WPNav).
+_POSITION_GAIN = 1.0
+_FOLLOW_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Pilot:
         self._paced: Vector = (0.0, 0.0, 0.0)
         self._paced_s = -1.0
         self._lift_s = -1.0
+        self._haste = 1.0
         self.say: Callable[[int, str], None] = lambda severity, text: None
         self.set_mode: Callable[[int, str], bool] = lambda mode, reason: False
         self.disarm: Callable[[str], None] = lambda reason: None
@@ -214,11 +218,30 @@ class Pilot:
             self.body.idle(dt_s)
             return
         track, at = self.track, self.at
-        lag = math.dist(track.position[:2], at[:2])
-        # Where the wind is stronger than the aircraft the reference waits for it.
-        track.advance(dt_s if lag < 3.0 else dt_s * max(0.05, 1.0 - (lag - 3.0) / 5.0))
+        self._wait_for_body(dt_s)
+        track.advance(dt_s * self._haste)
         ask = self.control.follow(at, self.moving, track.position, track.velocity, track.acceleration, dt_s)
         self._push(ask, dt_s)
+
+    def _wait_for_body(self, dt_s: float) -> None:
+        """Slows the reference's clock where the aircraft cannot follow (wind, weight), as ArduCopter does.
+
+        The aircraft's speed along the reference's, less what it must catch up, over the reference's own; a margin of
+        5 % for gusts; followed with the time that acceleration takes to come up.
+        """
+        want_v = self.track.velocity
+        speed = math.sqrt(want_v[0] ** 2 + want_v[1] ** 2 + want_v[2] ** 2)
+        share = 1.0
+        if speed > 1e-3:
+            have, behind = 0.0, 0.0
+            for axis in range(3):
+                along = want_v[axis] / speed
+                have += self.moving[axis] * along
+                behind += (self.track.position[axis] - self.at[axis]) * along
+            share = max(0.0, min(1.0, _FOLLOW_MARGIN + (have - _POSITION_GAIN * behind) / speed))
+        p = self.parameters
+        lag_s = p["WPNAV_ACCEL"] / 100 / max(0.1, p["WPNAV_JERK"])
+        self._haste += (share - self._haste) * min(1.0, dt_s / max(dt_s, lag_s))
 
     def hold(self, place: Vector, dt_s: float, climb_mps: float | None = None) -> None:
         """Holds a place, or only its level part while climbing at a rate."""

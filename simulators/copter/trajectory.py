@@ -26,42 +26,89 @@ class Limits:
     radius: float = 2.0
 
 
-def _ramp(change: float, accel: float, jerk: float) -> tuple[float, float]:
-    """(time of each jerk phase, time at full acceleration) to change speed by `change`."""
-    if change >= accel * accel / jerk:
-        return accel / jerk, change / accel - accel / jerk
-    return math.sqrt(change / jerk), 0.0
+# Attitude needs so long for a new demand (ATC_INPUT_TC); jerk is brought up over twice of it, not at once.
+_INPUT_TC_S = 0.15
+Phase = tuple[float, float, float]  # length in s, jerk at its begin and at its end (a raised cosine in between)
 
 
-def _ramp_distance(v0: float, v1: float, accel: float, jerk: float) -> float:
-    each, flat = _ramp(abs(v1 - v0), accel, jerk)
-    return (v0 + v1) / 2 * (2 * each + flat)
+@dataclass(frozen=True)
+class Ramp:
+    """How a speed is changed: acceleration comes up, stays, and goes down; jerk itself comes and goes as a cosine.
+
+    Attributes:
+        jerk: Largest jerk.
+        soft_s: Time in which the jerk comes up, and in which it goes down.
+        firm_s: Time at the largest jerk.
+        flat_s: Time at the largest acceleration.
+    """
+
+    jerk: float
+    soft_s: float
+    firm_s: float
+    flat_s: float
+
+    @classmethod
+    def of(cls, change: float, accel: float, jerk: float) -> Ramp:
+        """The quickest change of speed by `change` within the limits.
+
+        The acceleration's rise takes `accel / jerk` and the time in which the jerk comes up; a small change never
+        reaches the full acceleration, a still smaller one not the full jerk: there the snap is what limits.
+        """
+        soft = 2 * _INPUT_TC_S
+        snap = jerk * math.pi / (2 * soft)
+        if change <= 1e-9:
+            return cls(0.0, 0.0, 0.0, 0.0)
+        # Rising and falling without a flat part: change = a (a / jerk + soft), solved for a.
+        top = min(accel, jerk / 2 * (math.sqrt(soft * soft + 4 * change / jerk) - soft))
+        if top < jerk * soft:
+            # Not even the full jerk: soft = sqrt(pi a / 2 snap), change = 2 a soft.
+            top = min(accel, (change / 2 * math.sqrt(2 * snap / math.pi)) ** (2 / 3))
+            soft = math.sqrt(math.pi * top / (2 * snap))
+            return cls(top / soft, soft, 0.0, max(0.0, change / top - 2 * soft))
+        firm = top / jerk - soft
+        return cls(jerk, soft, firm, max(0.0, change / top - firm - 2 * soft))
+
+    @property
+    def rise_s(self) -> float:
+        """Time in which the acceleration comes up."""
+        return 2 * self.soft_s + self.firm_s
+
+    @property
+    def duration_s(self) -> float:
+        """The whole change."""
+        return 2 * self.rise_s + self.flat_s
+
+    def phases(self, sign: float) -> list[Phase]:
+        """The change as phases of jerk; `sign` -1 slows down."""
+        jerk = sign * self.jerk
+
+        def pulse(height: float) -> list[Phase]:
+            return [(self.soft_s, 0.0, height), (self.firm_s, height, height), (self.soft_s, height, 0.0)]
+
+        return [*pulse(jerk), (self.flat_s, 0.0, 0.0), *pulse(-jerk)]
 
 
 class Profile:
     """Distance, speed and acceleration along a line against time, from `v0` to rest."""
 
-    __slots__ = ("_phases", "braking_s", "duration_s", "length_m")
+    __slots__ = ("_phases", "accelerating_s", "braking_s", "duration_s", "length_m", "speed")
 
     def __init__(self, length_m: float, speed: float, accel: float, jerk: float, v0: float = 0.0) -> None:
-        self.length_m = length_m
+        self.length_m, self.speed = length_m, speed
         peak = self._peak(length_m, speed, accel, jerk, v0)
-        phases: list[tuple[float, float]] = []
-        each, flat = _ramp(abs(peak - v0), accel, jerk)
-        sign = 1.0 if peak >= v0 else -1.0
-        phases += [(each, sign * jerk), (flat, 0.0), (each, -sign * jerk)]
-        used = _ramp_distance(v0, peak, accel, jerk) + _ramp_distance(peak, 0.0, accel, jerk)
-        phases.append((max(0.0, length_m - used) / peak if peak > 0 else 0.0, 0.0))
-        each, flat = _ramp(peak, accel, jerk)
-        phases += [(each, -jerk), (flat, 0.0), (each, jerk)]
+        first, last = Ramp.of(abs(peak - v0), accel, jerk), Ramp.of(peak, accel, jerk)
+        used = (v0 + peak) / 2 * first.duration_s + peak / 2 * last.duration_s
+        cruise: Phase = (max(0.0, length_m - used) / peak if peak > 0 else 0.0, 0.0, 0.0)
+        phases = [*first.phases(1.0 if peak >= v0 else -1.0), cruise, *last.phases(-1.0)]
         self._phases = _integrate(phases, v0)
-        self.duration_s = sum(duration for duration, _ in phases)
-        self.braking_s = 2 * each + flat
+        self.duration_s = first.duration_s + cruise[0] + last.duration_s
+        self.accelerating_s, self.braking_s = first.duration_s, last.duration_s
 
     @staticmethod
     def _peak(length_m: float, speed: float, accel: float, jerk: float, v0: float) -> float:
         def needed(peak: float) -> float:
-            return _ramp_distance(v0, peak, accel, jerk) + _ramp_distance(peak, 0.0, accel, jerk)
+            begin, end = Ramp.of(abs(peak - v0), accel, jerk), Ramp.of(peak, accel, jerk)
+            return (v0 + peak) / 2 * begin.duration_s + peak / 2 * end.duration_s
 
         if needed(speed) <= length_m:
             return speed
@@ -75,30 +122,43 @@ class Profile:
         """(distance, speed, acceleration) at a time; at rest at the end after the duration."""
         if time_s >= self.duration_s:
             return self.length_m, 0.0, 0.0
-        for end, start, jerk, s0, v0, a0 in self._phases:
+        for end, start, phase, s0, v0, a0 in self._phases:
             if time_s < end:
-                t = time_s - start
-                return (
-                    s0 + t * (v0 + t * (a0 / 2 + t * jerk / 6)),
-                    v0 + t * (a0 + t * jerk / 2),
-                    a0 + t * jerk,
-                )
+                s, v, a = _moved(phase, time_s - start, s0, v0, a0)
+                return s, v, a
         return self.length_m, 0.0, 0.0
 
 
-def _integrate(phases: list[tuple[float, float]], v0: float) -> list[tuple[float, float, float, float, float, float]]:
-    out = []
+def _moved(phase: Phase, t: float, s: float, v: float, a: float) -> Vector:
+    """Distance, speed and acceleration `t` into a phase that began with `s`, `v` and `a`."""
+    length, begin, end = phase
+    middle, half = (begin + end) / 2, (begin - end) / 2
+    # Jerk is middle + half cos(pi t / length): the mean moves it, the cosine's integrals bend it.
+    out_s = s + t * (v + t * (a / 2 + t * middle / 6))
+    out_v = v + t * (a + t * middle / 2)
+    out_a = a + t * middle
+    if half:
+        w = math.pi / length
+        sin, cos = math.sin(w * t), math.cos(w * t)
+        out_s += half * (w * t - sin) / w**3
+        out_v += half * (1 - cos) / w**2
+        out_a += half * sin / w
+    return out_s, out_v, out_a
+
+
+Step = tuple[float, float, Phase, float, float, float]
+
+
+def _integrate(phases: list[Phase], v0: float) -> list[Step]:
+    """Phases with their end, their start, and distance, speed and acceleration at that start."""
+    out: list[Step] = []
     time, s, v, a = 0.0, 0.0, v0, 0.0
-    for index, (duration, jerk) in enumerate(phases):
-        if index == 1 or index == 5:
-            a = phases[index - 1][0] * phases[index - 1][1]
-        elif index == 3 or index == 4 or index == 0:
-            a = 0.0
-        out.append((time + duration, time, jerk, s, v, a))
-        s += duration * (v + duration * (a / 2 + duration * jerk / 6))
-        v += duration * (a + duration * jerk / 2)
-        a += duration * jerk
-        time += duration
+    for phase in phases:
+        if phase[0] <= 0:
+            continue
+        out.append((time + phase[0], time, phase, s, v, a))
+        s, v, a = _moved(phase, phase[0], s, v, a)
+        time += phase[0]
     return out
 
 
@@ -125,8 +185,7 @@ class Leg:
 
         speed = within(limits.speed, vertical)
         accel = within(limits.accel, limits.accel_z)
-        # The autopilot's jerk is a raised cosine; a constant one of 2/pi of it takes the same time and distance.
-        jerk = within(limits.jerk, limits.jerk) * 2 / math.pi
+        jerk = within(limits.jerk, limits.jerk)
         self.profile = Profile(length, speed, accel, jerk, min(v0, speed))
 
     @property
@@ -136,20 +195,25 @@ class Leg:
 
 
 def overlap_s(leg: Leg, following: Leg) -> float:
-    """How long before the end of `leg` the next may begin, so that the corner is cut by the radius at most."""
-    longest = min(
-        leg.profile.duration_s / 2, following.profile.duration_s / 2, following.profile.braking_s, leg.profile.braking_s
-    )
+    """How long before the end of `leg` the next may begin, so that the corner is cut by the radius at most.
+
+    It begins while the leg brakes, and the next one must still speed up when the leg ends; half way through the corner
+    the sum of both may be no faster than either leg, and pull no harder than twice the acceleration limit.
+    """
+    longest = min(leg.profile.braking_s, following.profile.accelerating_s)
     radius, corner_accel = leg.limits.radius, 2 * leg.limits.accel
+    u1, u2 = leg.direction, following.direction
+    fastest = min(leg.profile.speed, following.profile.speed)
 
     def fits(overlap: float) -> bool:
-        s1, _, a1 = leg.profile.at(leg.profile.duration_s - overlap / 2)
-        s2, _, a2 = following.profile.at(overlap / 2)
+        s1, v1, a1 = leg.profile.at(leg.profile.duration_s - overlap / 2)
+        s2, v2, a2 = following.profile.at(overlap / 2)
         back = s1 - leg.profile.length_m
-        u1, u2 = leg.direction, following.direction
         cut = math.sqrt(sum((back * x + s2 * y) ** 2 for x, y in zip(u1, u2, strict=True)))
-        pull = math.sqrt(sum((a1 * x + a2 * y) ** 2 for x, y in zip(u1, u2, strict=True)))
-        return cut <= radius and pull <= corner_accel
+        pace = math.sqrt(sum((v1 * x + v2 * y) ** 2 for x, y in zip(u1, u2, strict=True)))
+        pull = math.hypot(*(a1 * x + a2 * y for x, y in zip(u1[:2], u2[:2], strict=True)))
+        rise = abs(a1 * u1[2] + a2 * u2[2])
+        return cut <= radius and pace <= fastest + 1e-6 and pull <= corner_accel and rise <= leg.limits.accel_z + 1e-6
 
     if fits(longest):
         return longest

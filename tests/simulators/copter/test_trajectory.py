@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulators.copter.trajectory import Leg, Limits, Profile, Track, overlap_s
+from simulators.copter.trajectory import Leg, Limits, Profile, Ramp, Track, overlap_s
 
 sizes = st.floats(0.05, 2000)
 
@@ -29,8 +29,28 @@ def test_a_profile_ends_at_its_length_and_keeps_every_limit(length: float, speed
 
 def test_duration_of_a_long_leg_is_length_by_speed_and_one_acceleration_time() -> None:
     leg = Leg((0, 0, 50), (300, 0, 50), Limits())
-    # 10 m/s at 2.5 m/s2 with a raised-cosine jerk of 1 m/s3: 4 s + pi/2 * 2.5 s to speed.
-    assert leg.profile.duration_s == pytest.approx(30 + 4 + 2.5 * math.pi / 2, abs=0.01)
+    # To 10 m/s at 2.5 m/s2 with 1 m/s3 of jerk that comes and goes in 0.3 s: 4 s and 2.5 + 0.3 s, half of it for each.
+    assert leg.profile.duration_s == pytest.approx(30 + 4 + 2.8, abs=0.01)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0.01, 20), st.floats(0.5, 5), st.floats(0.3, 5))
+def test_a_ramp_changes_speed_by_what_was_asked(change: float, accel: float, jerk: float) -> None:
+    ramp = Ramp.of(change, accel, jerk)
+    time, speed, pull = 0.0, 0.0, 0.0
+    step = ramp.duration_s / 4000
+    edges = list(itertools.accumulate(phase[0] for phase in ramp.phases(1.0)))
+    while time < ramp.duration_s:
+        k = next((k for k, edge in enumerate(edges) if time < edge), 6)
+        length, begin, end = ramp.phases(1.0)[k]
+        t = time - (edges[k] - length)
+        now = (begin + end) / 2 + (begin - end) / 2 * math.cos(math.pi * t / length) if length > 0 else 0.0
+        pull += now * step
+        speed += pull * step
+        time += step
+        assert abs(now) <= jerk * 1.001
+        assert pull <= accel * 1.01
+    assert speed == pytest.approx(change, rel=0.01)
 
 
 def test_climb_is_held_to_the_climb_rate_on_a_slope() -> None:
