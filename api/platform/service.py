@@ -16,7 +16,7 @@ from api.cases import service as cases
 from api.cases.models import Case
 from api.cases.states import WITHDRAWABLE
 from api.context import Context
-from api.errors import InvalidError
+from api.errors import ApiError, InvalidError
 from api.evidence import service as evidence
 from api.grid.crs import to_output
 from api.platform.models import Delivery, Lookup
@@ -24,6 +24,8 @@ from api.platform.vendor import PlatformError, VendorClient
 
 # Half a minute, then twice as long each time, an hour at most: an outage over night is over in the morning.
 FIRST_WAIT_S, MOST_WAIT_S = 30.0, 3600.0
+# A try that says nothing for so long was killed: longer than the client's own limits of all its calls together.
+CLAIM_S = 300.0
 MAX_PICTURES = 4
 _PICTURE_ORDER = ("after", "before", "frame-1-overview", "frame-1-detail", "frame-2-detail")
 
@@ -110,7 +112,11 @@ class Delivered:
 
 
 def deliver(here: Context, client: VendorClient, limit: int = 100, now: Callable[[], datetime] = utcnow) -> Delivered:
-    """Hands over what is due. Killed between call and commit, the next run asks for our number first: never twice."""
+    """Hands over what is due, each case in its own transactions; may run in several processes at once.
+
+    A try is written down before the call is made. Killed between call and commit, the next run therefore knows that
+    there was a call, and asks the platform for our number first: never twice.
+    """
     with here.database.read() as session:
         due = select(Delivery.case_id).where(Delivery.state == "pending", Delivery.next_at <= now())
         ids = session.scalars(due.order_by(Delivery.next_at).limit(limit)).all()
@@ -119,22 +125,39 @@ def deliver(here: Context, client: VendorClient, limit: int = 100, now: Callable
     return Delivered(outcomes.count("sent"), outcomes.count("pending"), outcomes.count("failed"))
 
 
+def _claim(here: Context, case_id: UUID, now: Callable[[], datetime]) -> tuple[Case, int] | None:
+    """Takes one due case for this try; gives it with the number of tries before, None when another run has it."""
+    with here.database.write() as session:
+        row = session.get(Delivery, case_id, with_for_update=True)
+        if row is None or row.state != "pending" or row.next_at > now():
+            return None
+        before = row.attempts
+        row.attempts += 1
+        row.next_at = now() + timedelta(seconds=CLAIM_S)
+        return cases.get(session, case_id), before
+
+
 def _deliver_one(
     here: Context, client: VendorClient, case_id: UUID, lookups: Lookups, now: Callable[[], datetime]
 ) -> str:
-    with here.database.read() as session:
-        case = cases.get(session, case_id)
-        row = session.get(Delivery, case_id)
-        attempts = row.attempts if row else 0
+    claimed = _claim(here, case_id, now)
+    if claimed is None:
+        return "another's"
+    case, tries = claimed
     if case.state not in WITHDRAWABLE:
         return _note(here, case_id, "withdrawn" if case.state == "withdrawn" else "sent", case.platform_no, None, now)
     try:
-        held = client.find(case.number) if attempts else None
-        number = held.their_no if held else client.save(record_of(here, case, lookups), _pictures(here, case))
+        record = record_of(here, case, lookups)
+        pictures = _pictures(here, case)
+        held = client.find(case.number) if tries else None
+        number = held.their_no if held else client.save(record, pictures)
     except PlatformError as error:
         return _note(here, case_id, "pending" if error.again else "failed", None, str(error), now)
     except InvalidError as error:
         return _note(here, case_id, "failed", None, str(error), now)
+    except (ApiError, OSError) as error:
+        # The store's disk, a picture that cannot be made: this case waits, the others go on.
+        return _note(here, case_id, "pending", None, f"its pictures cannot be had: {error}"[:500], now)
     return _note(here, case_id, "sent", number, None, now)
 
 
@@ -152,7 +175,6 @@ def _note(
     with here.database.write() as session:
         row = session.get(Delivery, case_id, with_for_update=True)
         assert row is not None
-        row.attempts += 1
         row.state, row.error = state, error
         row.next_at = now() + timedelta(seconds=min(FIRST_WAIT_S * 2 ** min(row.attempts - 1, 20), MOST_WAIT_S))
         if state == "sent":

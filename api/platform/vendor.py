@@ -26,6 +26,10 @@ class PlatformError(ApiError):
         self.again = again
 
 
+# A city files some thousand cases a day; a list that goes on beyond this is a fault of theirs.
+MOST_PAGES = 5000
+
+
 @dataclass(frozen=True)
 class Held:
     """A record that the platform holds under one of our numbers."""
@@ -70,13 +74,12 @@ class VendorClient:
     def list_day(self, day: str) -> list[Held]:
         """All records of ours that the platform filed on a local day (2026-11-22)."""
         held: list[Held] = []
-        page = 1
-        while True:
+        for page in range(1, MOST_PAGES + 1):
             answer = self._ask("GET", "/rec/query", params={"createDate": day, "page": str(page)})
             held += [_held(row) for row in answer.get("records") or []]
             if not answer.get("hasMore"):
                 return held
-            page += 1
+        raise PlatformError(f"the platform's list of {day} does not end after {MOST_PAGES} pages", again=True)
 
     def _ask(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -93,6 +96,52 @@ def test_an_answer_lost_on_the_wire_makes_no_second_record(world: World, vendor:
     assert service.deliver(world.context, client(vendor), now=later()).sent == 1
     assert len(vendor.records) == 1 and vendor.calls == ["save", "query"]
     assert world.call("officer", "GET", f"/cases/{case['id']}").json()["platform_no"] == "LS000001"
+
+
+def test_a_run_that_is_killed_after_the_call_makes_no_second_record(
+    world: World, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = file(world)
+
+    class Killed(BaseException):
+        """As kill -9: nothing of ours runs afterwards."""
+
+    def die(*_: object) -> str:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "_note", die)
+        with pytest.raises(Killed):
+            service.deliver(world.context, client(vendor))
+    assert [record["otherTaskNum"] for record in vendor.records.values()] == [case["number"]]
+    assert service.deliver(world.context, client(vendor), now=later()).sent == 1
+    assert len(vendor.records) == 1 and vendor.calls == ["save", "query"]
+
+
+def test_two_runs_at_once_send_a_case_once(world: World, vendor: Vendor) -> None:
+    for n in range(1, 5):
+        file(world, n)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(service.deliver, world.context, client(vendor)) for _ in range(2)]
+    assert sum(run.result().sent for run in runs) == 4 and len(vendor.records) == 4
+
+
+def test_one_case_whose_pictures_cannot_be_had_keeps_no_other_back(
+    world: World, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = file(world, 1), file(world, 2)
+    real = service.evidence.collect
+
+    def collect(here: Any, case_id: UUID) -> Any:
+        if str(case_id) == first["id"]:
+            raise OSError(28, "No space left on device")
+        return real(here, case_id)
+
+    monkeypatch.setattr(service.evidence, "collect", collect)
+    assert service.deliver(world.context, client(vendor)) == service.Delivered(sent=1, waiting=1)
+    assert [record["otherTaskNum"] for record in vendor.records.values()] == [second["number"]]
+    listed = world.call("officer", "GET", "/platform/deliveries?state=pending").json()
+    assert "No space left" in listed[0]["error"]
 
 
 def test_a_missing_lookup_is_named_and_retried_after_its_import(world: World, vendor: Vendor) -> None:
