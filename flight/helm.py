@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flight.clock import now_s
+from flight.frame import LocalFrame
 from flight.guard import CALM, Action, Decision
 from flight.orders import Orders, distance_m, moved
 from flight.vehicle import Outcome, Vehicle
@@ -26,7 +27,7 @@ _VELOCITY_ONLY = 0b0000_1101_1100_0111
 # ArduCopter forgets a velocity target after 3 s (GUID_TIMEOUT); its default climb is 2.5 m/s.
 _VELOCITY_AGAIN_S, _CLIMB_MPS = 0.8, 2.5
 _ARRIVED_M, _ARRIVED_UP_M = 4.0, 2.0
-_AGAIN_S = 2.0
+_AGAIN_S, _UNDER_WAY_MPS = 2.0, 0.5
 _BACK_FOR_S = 180.0
 # A stick this far from where it lay at take-off is a hand on it, in µs of the RC channel.
 _STICK_US = 150
@@ -142,7 +143,7 @@ class Helm:
         if target is None:
             return
         now_s = self.vehicle.state.boot_s
-        if now_s - self._sent_s < _AGAIN_S or self._arrived(target):
+        if now_s - self._sent_s < _AGAIN_S or self._arrived(target) or self._nearing(target):
             return
         self._sent_s = now_s
         v = self.vehicle
@@ -171,6 +172,17 @@ class Helm:
                 0, 0, 0, 0, 0, down_mps, 0, 0, 0, 0, 0,
             )
         )  # fmt: skip
+
+    def _nearing(self, spot: Spot) -> bool:
+        """On its way: told again, some firmware would begin anew from rest, and never get there."""
+        at = self.vehicle.state.position
+        if at is None or self._sent_s == -math.inf:
+            return False
+        frame = LocalFrame(*self.orders.sortie.home[:2])
+        (x, y), (there_x, there_y) = frame.xy(at.lon, at.lat), frame.xy(spot.lon, spot.lat)
+        east_m, north_m, up_m = there_x - x, there_y - y, spot.height_m - at.height_rel_m
+        far_m = max(math.hypot(east_m, north_m, up_m), 0.1)
+        return (at.east_mps * east_m + at.north_mps * north_m - at.down_mps * up_m) / far_m > _UNDER_WAY_MPS
 
     def _arrived(self, spot: Spot) -> bool:
         at = self.vehicle.state.position
@@ -213,17 +225,19 @@ class Helm:
 
     async def obey(self, decision: Decision) -> None:
         """Does what the guard wants, unless a person has the vehicle."""
+        if self.owner == "guard" and self.hand_on_stick():
+            # Looked at every time, not only when the guard changes its mind: a hold may last.
+            self._say(3, "hand on the stick: LOITER, the guard lets go")
+            self._target, self._climb_to_m = None, math.nan
+            await self._mode("LOITER", "stick moved", "guard")
+            self.owner, self._doing = "other", CALM
+            return
         if decision.action == self._doing.action and not self._higher(decision):
             return
         if self.owner not in ("mission", "guard"):
             if decision.action > self._doing.action:
                 self._say(3, f"guard would {decision.action.name.lower()}: {decision.rule}: {decision.why}")
             self._doing = decision
-            return
-        if self.owner == "guard" and self.hand_on_stick():
-            self._say(3, "hand on the stick: LOITER, the guard lets go")
-            await self._mode("LOITER", "stick moved", "guard")
-            self.owner, self._doing = "other", CALM
             return
         before, self._doing = self._doing, decision
         if decision.action != Action.NONE:

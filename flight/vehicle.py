@@ -166,6 +166,10 @@ class Vehicle:
         for listener in self.sent_listeners:
             listener(frame)
 
+    def send_unrecorded(self, message: Any) -> None:
+        """Sends what no record may hold: a key."""
+        self.link.send(self._encoder.encode(message), self.peer)
+
     def inbox(self, *msg_ids: int) -> Inbox:
         """Opens an inbox for these messages."""
         return Inbox(self, msg_ids)

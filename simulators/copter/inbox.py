@@ -111,7 +111,7 @@ class Inbox:
     def _on_signing(self, channel: Channel, m: Any) -> None:
         """A new key; all zeros end signing. The decoder has seen to it that a signed link only takes a signed one."""
         key = bytes(m.secret_key)
-        self._vehicle.set_signing_key(key if any(key) else None)
+        self._vehicle.set_signing_key(key if any(key) else None, m.initial_timestamp)
 
     def _on_ping(self, channel: Channel, m: Any) -> None:
         if m.target_system == 0:

@@ -176,6 +176,8 @@ class Guided:
             return False
         if pilot.landed:
             return False
+        if self._what == "track" and math.dist(pilot.track.destination, place) < 0.1:
+            return True  # said again: it is on its way, and does not begin anew from rest
         start = pilot.stopping_point() if self._what != "track" or not pilot.track.done else pilot.track.position
         self._what = "track"
         pilot.track.go(start, place, pilot.limits(speed_mps))

@@ -112,6 +112,7 @@ class Vehicle:
         self.offers_ftp = True
         self.files = FileServer(self)
         self.signing_key: bytes | None = None
+        self._signing_ahead = 0
         self.extra_builders: dict[int, Builder] = dict(payload.BUILDERS)
         self.channels: list[Channel] = []
         self.radio = FaultyLink(config.seed * 31 + config.system_id)
@@ -131,16 +132,22 @@ class Vehicle:
         self.channels.append(channel)
         self._send_built(channel, 0)
 
-    def set_signing_key(self, key: bytes | None) -> None:
-        """Signs every link with a key from now on, and takes only what is signed with it; None ends that."""
+    def set_signing_key(self, key: bytes | None, from_ticks: int = 0) -> None:
+        """Signs every link with a key from now on, and takes only what is signed with it; None ends that.
+
+        Args:
+            key: 32 bytes.
+            from_ticks: Signing time of who gives it; a clock that is behind goes on from there, as ArduPilot's.
+        """
         self.signing_key = key
+        self._signing_ahead = max(0, from_ticks - (self.utc_us() - _SIGNING_EPOCH_US) // 10)
         for channel in self.channels:
             self._sign(channel)
 
     def _sign(self, channel: Channel) -> None:
         channel.signing.key = self.signing_key
         # 10 microseconds since 2015-01-01, on the simulated clock.
-        channel.signing.clock = lambda: (self.utc_us() - _SIGNING_EPOCH_US) // 10
+        channel.signing.clock = lambda: (self.utc_us() - _SIGNING_EPOCH_US) // 10 + self._signing_ahead
         channel.signing.link_id = (
             self.channels.index(channel) & 0xFF if channel in self.channels else len(self.channels)
         )
