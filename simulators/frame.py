@@ -13,11 +13,12 @@ from simulators.exposure import Exposure
 from simulators.ground import Ground
 from simulators.lens import LOWEST_DOWN, Lens, camera_to_enu, coarse_positions, enlarged, rays
 from simulators.raster import Bytes, Floats
-from simulators.view import STRIP_ROWS, View, window
+from simulators.view import Desk, View, window
 
 SKY = (196, 210, 224)
 # Sensor noise is kept in bytes about this value.
 GRAIN_BIAS = 24
+FINISH_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Darkroom:
         self._share: Floats = np.ones((1, 1), np.float32)
         self._seen_from = (0.0, 0.0)
         self.ground, self.camera, self.optics, self.seed = ground, camera, optics, seed
+        self._desk = Desk()
         self.rays = rays(camera, optics.lens)
         self.lag = (coarse_positions(camera.height_px) / camera.height_px - 0.5)[:, None]
         rng = np.random.default_rng([seed, 3])
@@ -68,8 +70,8 @@ class Darkroom:
         falloff = 255 - np.float32(255 * optics.vignette / 2) * (x[None, :] ** 2 + y[:, None] ** 2)
         self.falloff: Bytes = cv2.merge([np.rint(falloff).astype(np.uint8)] * 3)
 
-    def develop(self, exposure: Exposure) -> Bytes:
-        """The photograph as RGB (height, width, 3)."""
+    def develop(self, exposure: Exposure, *, bgr: bool = False) -> Bytes:
+        """The photograph as RGB (height, width, 3), or in OpenCV's order."""
         ground = self.ground
         col, row, convergence = ground.place(exposure.true_lon, exposure.true_lat)
         turn = camera_to_enu(exposure.camera_roll_deg, exposure.camera_pitch_deg, exposure.camera_yaw_deg - convergence)
@@ -82,11 +84,11 @@ class Darkroom:
         if self.optics.readout_s > 0:
             u = u + (self.lag * self.optics.readout_s * exposure.speed_east_mps / ground.gsd_m).astype(np.float32)
             v = v + (self.lag * self.optics.readout_s * exposure.speed_north_mps / ground.gsd_m).astype(np.float32)
-        view = View(ground, self.camera, col, row, datum, exposure.true_alt_amsl_m - datum)
+        view = View(ground, self.camera, col, row, datum, exposure.true_alt_amsl_m - datum, self._desk)
         image, self._share = view.colours(u, v)
         self._seen_from = exposure.true_alt_amsl_m, exposure.true_alt_amsl_m - datum
         self._hide_sky(image, directions)
-        return self._exposed(image, exposure)
+        return self._exposed(image, exposure, bgr)
 
     @property
     def heights(self) -> Floats:
@@ -113,31 +115,46 @@ class Darkroom:
         sky = enlarged(steep.astype(np.float32), self.camera)
         image[sky <= LOWEST_DOWN] = SKY
 
-    def _exposed(self, image: Bytes, exposure: Exposure) -> Bytes:
+    def _exposed(self, image: Bytes, exposure: Exposure, bgr: bool) -> Bytes:
         """Lens blur, motion blur, vignette, exposure and white balance, sensor noise."""
         optics = self.optics
-        if optics.blur_px > 0.05:
-            cv2.GaussianBlur(image, (3, 3) if optics.blur_px < 0.8 else (0, 0), optics.blur_px, dst=image)
-        speed = math.hypot(exposure.speed_north_mps, exposure.speed_east_mps)
-        smear_px = speed * optics.exposure_s / max(1e-3, self.camera.gsd_at_m(max(5.0, exposure.height_rel_m)))
-        if smear_px > 0.5:
-            heading = math.degrees(math.atan2(exposure.speed_east_mps, exposure.speed_north_mps))
-            image = cv2.filter2D(image, -1, _smear(smear_px, heading - exposure.camera_yaw_deg))
+        kernel = self._smear_of(exposure)
         table = np.arange(256, dtype=np.float32)[:, None] * np.array(self._gain(exposure), np.float32)
         levels = np.clip(np.rint(table), 0, 255).astype(np.uint8).reshape(256, 1, 3)
         rng = np.random.default_rng([self.seed, exposure.index, exposure.system_id, 12])
         dy, dx = (int(k) for k in rng.integers(0, 256, 2))
-        # In strips and in place: a large photograph is many times the processor's cache.
-        for top in range(0, len(image), STRIP_ROWS):
-            part = image[top : top + STRIP_ROWS]
+        # The blurs reach so many rows beyond a strip.
+        halo = (1 if optics.blur_px < 0.8 else math.ceil(4 * optics.blur_px)) + (0 if kernel is None else len(kernel))
+        out = np.empty_like(image)
+        # In strips: a large photograph is many times the processor's cache.
+        for top in range(0, len(image), FINISH_ROWS):
+            bottom = min(len(image), top + FINISH_ROWS)
+            first = max(0, top - halo)
+            part = self._blurred(image[first : min(len(image), bottom + halo)], kernel)[top - first : bottom - first]
             if optics.exposure_drift > 0:
-                cv2.LUT(part, levels, dst=part)
+                part = cv2.LUT(part, levels)
             if optics.vignette > 0:
-                cv2.multiply(part, self.falloff[top : top + STRIP_ROWS], scale=1 / 255, dst=part)
+                part = cv2.multiply(part, self.falloff[top:bottom], scale=1 / 255)
             if self.grain is not None:
-                grain = self.grain[dy + top : dy + top + len(part), dx : dx + self.camera.width_px]
-                cv2.addWeighted(part, 1.0, grain, 1.0, -GRAIN_BIAS, dst=part)
-        return image
+                grain = self.grain[dy + top : dy + bottom, dx : dx + self.camera.width_px]
+                part = cv2.addWeighted(part, 1.0, grain, 1.0, -GRAIN_BIAS)
+            out[top:bottom] = cv2.cvtColor(part, cv2.COLOR_RGB2BGR) if bgr else part
+        return out
+
+    def _blurred(self, part: Bytes, kernel: Floats | None) -> Bytes:
+        blur_px = self.optics.blur_px
+        if blur_px > 0.05:
+            part = cv2.GaussianBlur(part, (3, 3) if blur_px < 0.8 else (0, 0), blur_px)
+        return part if kernel is None else cv2.filter2D(part, -1, kernel)
+
+    def _smear_of(self, exposure: Exposure) -> Floats | None:
+        """Motion while the shutter is open, as a kernel; None below half a pixel."""
+        speed = math.hypot(exposure.speed_north_mps, exposure.speed_east_mps)
+        smear_px = speed * self.optics.exposure_s / max(1e-3, self.camera.gsd_at_m(max(5.0, exposure.height_rel_m)))
+        if smear_px <= 0.5:
+            return None
+        heading = math.degrees(math.atan2(exposure.speed_east_mps, exposure.speed_north_mps))
+        return _smear(smear_px, heading - exposure.camera_yaw_deg)
 
     def _gain(self, exposure: Exposure) -> tuple[float, float, float]:
         """Exposure and white balance of a moment: slow waves in time, their phase by seed."""

@@ -143,8 +143,8 @@ def _develop_here(job: Job) -> Path:
 
 def develop(room: Darkroom, exposure: Exposure, path: Path, quality: int) -> Path:
     """Renders one photograph and writes it with its metadata."""
-    image = room.develop(exposure)
-    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    image = room.develop(exposure, bgr=True)
+    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise SimulatorError(
             f"could not encode {path.name} ({image.shape[1]} × {image.shape[0]}): is the disk or memory full?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ LEAN_MARGIN_M = 12.0
 SAME_SURFACE_M = 0.3
 # From so many pixels on, rays are solved for every second pixel and row: at such sizes a pixel is a few centimetres.
 LARGE_PX = 6_000_000
-STRIP_ROWS = 128
+# Rows in work at a time: with 2,000 columns each array is a quarter of a megabyte, and all of them fit a core's cache.
+STRIP_ROWS = 32
 # Light on sides whose paint is not known: crowns, cars, heaps, rims.
 SIDE_LIGHT = 0.74
 
@@ -36,6 +37,26 @@ def window(ground: Ground, cols: tuple[float, float], rows: tuple[float, float])
     return slice(top, bottom), slice(left, right)
 
 
+class Desk:
+    """Room for the piece of ground in work, used again from photograph to photograph.
+
+    A ground lies in a file whose rows are many memory pages apart; a photograph that is turned to it would touch a page
+    a pixel. In one block of fresh memory pages are large.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, NDArray[np.uint8]] = {}
+
+    def lay(self, name: str, array: NDArray) -> NDArray:
+        """A copy of an array that lives until the next one of this name."""
+        block = self._blocks.get(name)
+        if block is None or block.size < array.nbytes:
+            block = self._blocks[name] = np.empty(array.nbytes * 5 // 4, np.uint8)
+        copy = block[: array.nbytes].view(array.dtype).reshape(array.shape)
+        np.copyto(copy, array)
+        return copy
+
+
 @dataclass
 class View:
     """A camera's place over a ground: foot at (`col`, `row`) of its raster, `camera_m` above the plane `datum_m`."""
@@ -46,6 +67,7 @@ class View:
     row: float
     datum_m: float
     camera_m: float
+    desk: Desk = field(default_factory=Desk)
 
     def colours(self, u: Floats, v: Floats) -> tuple[Bytes, Floats]:
         """The picture of rays that meet the datum plane at (u, v) ground pixels from the foot (coarse grid).
@@ -63,16 +85,17 @@ class View:
         middle = u.shape[0] // 2
         pixel = float(np.median(np.hypot(np.diff(u[middle]), np.diff(v[middle])))) / STRIDE_PX
         step = 2 if camera.width_px * camera.height_px >= LARGE_PX else 1
+        self.dsm = self.desk.lay("dsm", ground.dsm[self.part])
         sight = look(
-            ground.dsm[self.part],
+            self.dsm,
             self.datum_m,
             *self.foot,
             self.camera_m,
             fan_of(u, v, pixel * (1.4 if step == 2 else 1)),
         )
-        rgb = ground.rgb[self.part]
+        rgb = self.desk.lay("rgb", ground.rgb[self.part])
         if pixel > 1.8:
-            rgb = cv2.GaussianBlur(np.ascontiguousarray(rgb), (0, 0), 0.35 * pixel)
+            rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 * pixel)
         wide_u, wide_v = enlarged(u, camera, step), enlarged(v, camera, step)
         image = np.empty((camera.height_px, camera.width_px, 3), np.uint8)
         share = np.empty(wide_u.shape, np.float32)
@@ -87,9 +110,8 @@ class View:
         share, slack = sight.at(u, v)
         cols, rows = self._places(share, u, v)
         # The fan is coarser than the photograph: on the surface that it found, the height says where the ray ends.
-        heights = self.ground.dsm[self.part]
         plain = self.datum_m + EDGE_PLAIN_M
-        below = cv2.remap(heights, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=plain)
+        below = cv2.remap(self.dsm, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=plain)
         finer: Floats = np.subtract(np.float32(self.camera_m + self.datum_m), below, out=below)
         finer *= np.float32(1 / self.camera_m)
         slack += np.float32(SAME_SURFACE_M / self.camera_m)
@@ -153,7 +175,7 @@ class View:
         """How far inside a leaning side takes its colour, in pixels: up and down the crown, so that it is no streak."""
         swing = np.abs(np.mod(height * 0.7, 2.0) - 1.0) * 1.1 + 0.15
         depth = (swing / self.ground.gsd_m).astype(np.float32)
-        view = self.ground.dsm[self.part]
+        view = self.dsm
 
         def surface(col: Floats, row: Floats) -> Floats:
             c = np.clip(np.rint(col), 0, view.shape[1] - 1).astype(np.int64)
