@@ -10,9 +10,10 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from api.auth.models import Idempotency
@@ -20,8 +21,19 @@ from api.base import utcnow
 from api.database import is_postgres
 from api.errors import ConflictError, InvalidError
 
+# A spool that could not reach us for longer than this sends with keys that are new to us; each candidate is still taken
+# once, by its id.
+KEPT_DAYS = 30
 _in_flight: set[tuple[str, str]] = set()
 _lock = threading.Lock()
+
+
+_TABLE: Any = Idempotency.__table__
+_REMEMBER = insert(_TABLE)
+_FIRST = select(_TABLE.c.body_sha256, _TABLE.c.status, _TABLE.c.answer).where(
+    _TABLE.c.actor == bindparam("by"), _TABLE.c.key == bindparam("asked")
+)
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:number)")
 
 
 def check_key(key: str | None) -> str | None:
@@ -72,14 +84,10 @@ def replay(session: Session, actor: str, key: str, body: bytes) -> tuple[int, An
     """
     if is_postgres(session):
         number = int.from_bytes(hashlib.sha256(f"{actor}\n{key}".encode()).digest()[:8], "big", signed=True)
-        if not session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": number}):
+        if not session.connection().execute(_TRY_LOCK, {"number": number}).scalar():
             raise _busy(key)
     # A statement of its own, after the lock: it sees what the one before us committed.
-    row = session.execute(
-        select(Idempotency.body_sha256, Idempotency.status, Idempotency.answer).where(
-            Idempotency.actor == actor, Idempotency.key == key
-        )
-    ).first()
+    row = session.connection().execute(_FIRST, {"by": actor, "asked": key}).first()
     if row is None:
         return None
     if row.body_sha256 != hashlib.sha256(body).digest():
@@ -89,13 +97,12 @@ def replay(session: Session, actor: str, key: str, body: bytes) -> tuple[int, An
 
 def remember(session: Session, actor: str, key: str, body: bytes, status: int, answer: Any) -> None:
     """Stores the first answer, in the transaction of the work."""
-    session.add(
-        Idempotency(
-            actor=actor,
-            key=key,
-            body_sha256=hashlib.sha256(body).digest(),
-            status=status,
-            answer=answer,
-            created_at=utcnow(),
-        )
-    )
+    digest = hashlib.sha256(body).digest()
+    values = {"actor": actor, "key": key, "body_sha256": digest, "status": status, "answer": answer}
+    session.connection().execute(_REMEMBER, {**values, "created_at": utcnow()})
+
+
+def forget(session: Session, days: int = KEPT_DAYS) -> int:
+    """Forgets answers that nobody asks for again; gives how many. A candidate is known by its id for ever anyway."""
+    done = session.connection().execute(delete(_TABLE).where(_TABLE.c.created_at < utcnow() - timedelta(days=days)))
+    return int(done.rowcount)

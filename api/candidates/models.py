@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Index, LargeBinary, String, Uuid
+from sqlalchemy import Index, LargeBinary, String, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.base import Base, BigKey, Geometry, Json, UtcDateTime
 
 # Numbers from here on are drawn by people; a model's never reach them.
 DRAWN_FROM = 1_000_000
+REFUSED_SQL = "platform_reason IS NOT NULL"
 
 
 class Candidate(Base):
@@ -30,6 +31,7 @@ class Candidate(Base):
         Index("ix_candidates_tile", "tile", "state", "pk"),
         Index("ix_candidates_site", "site_id"),
         Index("ix_candidates_decided", "decided_at"),
+        Index("ix_candidates_refused", "pk", postgresql_where=text(REFUSED_SQL), sqlite_where=text(REFUSED_SQL)),
     )
 
     pk: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -64,6 +66,8 @@ class Candidate(Base):
     first_reviewer: Mapped[str | None] = mapped_column(String(80))
     reviewer: Mapped[str | None] = mapped_column(String(80))
     reason: Mapped[str | None] = mapped_column(String(24))
+    # Why the platform refused, returned or voided its case; None once it has taken the case up again.
+    platform_reason: Mapped[str | None] = mapped_column(String(500))
     note: Mapped[str | None] = mapped_column(String(500))
     address: Mapped[str | None] = mapped_column(String(256))
     decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

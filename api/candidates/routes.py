@@ -82,6 +82,7 @@ class CandidateOut(BaseModel):
     first_reviewer: str | None
     reviewer: str | None
     reason: str | None
+    platform_reason: str | None
     note: str | None
     address: str | None
     decided_at: str | None
@@ -109,8 +110,8 @@ def candidate_out(row: Candidate) -> dict[str, Any]:
             for name in (
                 "id", "patrol_id", "n", "merged_into", "state", "family", "label", "probability", "area_m2",
                 "height_change_m", "permitted", "permit_no", "excess_m2", "unsure", "lon", "lat", "cell", "district",
-                "frames", "more", "drawn_by", "lease_by", "first_reviewer", "reviewer", "reason", "note", "address",
-                "version",
+                "frames", "more", "drawn_by", "lease_by", "first_reviewer", "reviewer", "reason", "platform_reason",
+                "note", "address", "version",
             )
         },
         "site_id": str(row.site_id) if row.site_id else None,
@@ -207,6 +208,7 @@ def candidates(
     bbox: Annotated[str | None, Query(max_length=120, description="west,south,east,north")] = None,
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
     needs_address: Annotated[bool, Query(description="accepted, and not filed for want of one")] = False,
+    refused: Annotated[bool, Query(description="accepted by us; refused, returned or voided by the platform")] = False,
     reviewer: Annotated[str | None, Query(max_length=80)] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -221,6 +223,8 @@ def candidates(
         query = query.where(Candidate.patrol_id == patrol_id)
     if needs_address:
         query = query.where(Candidate.state == "accepted", Candidate.case_id.is_(None))
+    if refused:
+        query = query.where(Candidate.platform_reason.is_not(None))
     if cell:
         query = query.where(Candidate.cell.startswith(cell, autoescape=True))
     if min_probability is not None:

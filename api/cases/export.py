@@ -43,9 +43,15 @@ COLUMNS: dict[str, str] = {
 }
 
 
+_BEGINS_FORMULA = frozenset("=+-@＝＋－＠")
+
+
 def harmless(value: Any) -> Any:
-    """A text that no spreadsheet takes for a formula (an apostrophe before = + - @ and control characters)."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
+    """A text that no spreadsheet takes for a formula: an apostrophe before what begins one, also after spaces.
+
+    Chinese and Japanese editions take the full-width signs, too.
+    """
+    if isinstance(value, str) and (value.lstrip()[:1] in _BEGINS_FORMULA or value[:1] in ("\t", "\r", "\n")):
         return "'" + value
     return value
 

@@ -29,8 +29,13 @@ from api.ids import uuid7
 from api.platform.models import Delivery
 from api.settings import ApiSettings
 from api.sites.models import Site
+from api.sites.service import give_verdict
 
 _SHARDS = 16
+# 不予受理, 回退, 作废: the platform says why, and the reviewer hears it.
+REASONED = ("refused", "returned", "voided")
+# Whose word a verdict is that followed from the platform's refusal.
+PLATFORM_VERDICT = "platform"
 
 
 def upsert(session: Session) -> Any:
@@ -213,7 +218,7 @@ def write_back(session: Session, case: Case, said: WriteBack, actor: str) -> boo
     """
     if said.state not in STATES or not may_follow("filed", said.state):
         raise InvalidError(f"state {said.state[:40]!r} is not the platform's to write: see GET /api/v1/codes/states")
-    if said.state in ("refused", "returned", "voided") and not (said.reason or "").strip():
+    if said.state in REASONED and not (said.reason or "").strip():
         raise InvalidError(f"{STATES[said.state]} needs a reason: it goes back to the reviewer")
     if case.state == said.state and case.platform_no == (said.platform_no or case.platform_no):
         if (said.reason or case.platform_reason) == case.platform_reason:
@@ -237,9 +242,30 @@ def write_back(session: Session, case: Case, said: WriteBack, actor: str) -> boo
         "at": iso(case.platform_at),
     }
     record(session, case, "case.platform", actor, data)
+    _tell_reviewer(session, case, said)
     if case.state in ENDED:
         _release_site(session, case)
+    elif before in ENDED:
+        _hold_site_again(session, case)
     return True
+
+
+def _tell_reviewer(session: Session, case: Case, said: WriteBack) -> None:
+    """The reason goes back to the candidate: into its reviewer's list, and to what is learnt from reviews."""
+    reason = said.reason if case.state in REASONED else None
+    candidate = session.scalar(select(Candidate).where(Candidate.id == case.candidate_id).with_for_update())
+    if candidate is not None and candidate.platform_reason != reason:
+        candidate.platform_reason = reason
+        candidate.version += 1
+
+
+def _hold_site_again(session: Session, case: Case) -> None:
+    """回退 reopens an ended case: new evidence is its own again, and raises no second case."""
+    site = session.scalar(select(Site).where(Site.id == case.site_id).with_for_update())
+    if site is not None and site.case_id is None:
+        site.case_id = case.id
+        if site.verdict_by == PLATFORM_VERDICT:
+            give_verdict(site, None, None, None)
 
 
 def move(session: Session, case: Case, state: str) -> None:
@@ -253,10 +279,14 @@ def move(session: Session, case: Case, state: str) -> None:
 
 
 def _release_site(session: Session, case: Case) -> None:
-    """An ended case no longer answers for its site: the next sighting is looked at again."""
+    """An ended case no longer answers for its site: the next sighting is looked at again, but for a refusal."""
     site = session.scalar(select(Site).where(Site.case_id == case.id).with_for_update())
-    if site is not None:
-        site.case_id = None
+    if site is None:
+        return
+    site.case_id = None
+    if case.state in REASONED and site.verdict is None:
+        # The platform knows of the thing and has decided: until it grows, nobody reviews it again every morning.
+        give_verdict(site, "already_on_platform", case.area_m2 or site.area_m2, PLATFORM_VERDICT)
 
 
 def add_evidence(session: Session, case: Case, actor: str, item: dict[str, Any], kind: str = "case.evidence") -> None:

@@ -15,7 +15,8 @@ from api.errors import InvalidError
 from api.geo import grow, in_metres, read_geometry, touches
 from api.grid.models import GridCell, Place
 
-_CELL = re.compile(r"^[0-9A-Z]{14,16}$")
+_CELL = re.compile(r"^[1-9][0-9]{5}[0-9A-Z]{8,10}$")
+_DISTRICT = re.compile(r"^[0-9]{6}$")
 # A name further away than this says nothing about where a thing lies.
 PLACE_WITHIN_M = 500.0
 
@@ -62,7 +63,13 @@ def _grid_cell(i: int, feature: Any) -> GridCell:
         raise InvalidError(f"features[{i}] has no properties")
     code = str(properties.get("cell", "")).upper()
     if not _CELL.match(code):
-        raise InvalidError(f"features[{i}].properties.cell should be 14 to 16 digits, came {code[:40]!r}")
+        raise InvalidError(
+            f"features[{i}].properties.cell should be 14 to 16 characters that begin with the six digits of a district,"
+            f" came {code[:40]!r}"
+        )
+    district = str(properties.get("district") or "")
+    if _DISTRICT.match(district) and district != code[:6]:
+        raise InvalidError(f"features[{i}]: cell {code} is not of district {district}, whose code it should begin with")
     geometry = read_geometry(feature.get("geometry"), f"features[{i}].geometry")
     if geometry.geom_type == "Point":
         raise InvalidError(f"features[{i}] (cell {code}) is a point; a cell is a polygon")

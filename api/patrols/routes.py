@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from api.base import iso
+from api.clock import flown
 from api.context import Here, Pilot, Staff, problems
 from api.errors import ForbiddenError
 from api.jobs import service as jobs
@@ -38,7 +39,7 @@ class PatrolIn(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
     place: Annotated[str, Field(max_length=200)] | None = None
     baseline_patrol_id: PatrolId | None = None
-    flown_at: datetime | None = None
+    flown_at: Annotated[AwareDatetime, AfterValidator(flown)] | None = None
     pilot: Short | None = None
     aircraft: Short | None = None
     approval_no: Short | None = None
