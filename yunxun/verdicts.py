@@ -102,6 +102,8 @@ def _why_not(item: dict[str, Any], folders: dict[str, PatrolFolder]) -> str | No
     state, reason = item.get("state"), item.get("reason")
     if state not in ("accepted", "rejected"):
         return "not decided"
+    if state == "accepted" and item.get("platform_reason"):
+        return "accepted here, refused or returned by the platform"
     if state == "rejected" and reason not in (*REAL_REASONS, *FALSE_REASONS):
         return f"rejected as {reason}: says neither that it is there nor that it is not"
     if item.get("patrol_id") not in folders:
