@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,6 +21,7 @@ from inference.detect import BaselineFiles, DetectRequest
 from inference.sites import SiteCollection
 from inference.training.scoring import Case, Found, TrueThing
 from simulators.changes import Changes
+from simulators.clutter import Clutter
 from simulators.survey import write_patrol
 from simulators.town import Town, TownDay, build_town
 
@@ -112,12 +113,21 @@ def _permits(day: TownDay, town: Town, path: Path) -> None:
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
 
 
-def write_town(seed: int, folder: Path, size_m: float, changes: Changes, gsd_m: float = 0.08) -> TownFiles:
+def _dressed(town: Town, changes: Changes, rich: bool) -> tuple[Town, Changes, Clutter | None]:
+    """A town as it is, or `rich`: with clutter that moves, every kind of roof and dump, as `write_patrol` does it."""
+    if not rich:
+        return town, changes, None
+    return town.restyled(town.seed), replace(changes, rich=True, lenient=True), Clutter(town.seed)
+
+
+def write_town(
+    seed: int, folder: Path, size_m: float, changes: Changes, gsd_m: float = 0.08, rich: bool = False
+) -> TownFiles:
     """Renders two days straight down and leaves what a stitcher would, imperfections included."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, 404])
-    town = build_town(seed, size_m=(size_m, size_m))
-    days = (town.day(0), town.day(1 + seed % 5, changes=changes))
+    town, wanted, clutter = _dressed(build_town(seed, size_m=(size_m, size_m)), changes, rich)
+    days = (town.day(0, clutter=clutter), town.day(1 + seed % 5, changes=wanted, clutter=clutter))
     crs = f"EPSG:{town.crs.to_epsg()}"
     for name, day in zip(("old", "new"), days, strict=True):
         ortho = day.render_ortho(gsd_m)
@@ -159,14 +169,14 @@ def busy(seed: int) -> Changes:
     )
 
 
-def offset_m(seed: int, size_m: float, folder: Path) -> tuple[float, float]:
+def offset_m(seed: int, size_m: float, folder: Path, rich: bool = False) -> tuple[float, float]:
     """Where a town's mosaic lies relative to the truth (east, north): by registering it with the true orthophoto.
 
     A plain receiver's mosaic is a metre or two off as a whole. How well it is placed is the stitcher's bar; how well
     things are outlined on it is ours, so the truth is laid onto the mosaic.
     """
-    town = build_town(seed, size_m=(size_m, size_m))
-    ortho = town.day(1, season="summer", changes=busy(seed)).render_ortho(0.2)
+    town, wanted, clutter = _dressed(build_town(seed, size_m=(size_m, size_m)), busy(seed), rich)
+    ortho = town.day(1, season="summer", changes=wanted, clutter=clutter).render_ortho(0.2)
     true = folder / "true.tif"
     _write(true, np.asarray(ortho.rgb), f"EPSG:{town.crs.to_epsg()}", ortho.transform, lossy=False)
     shift = global_shift(folder / "day1" / "mosaic.tif", true)
@@ -175,14 +185,14 @@ def offset_m(seed: int, size_m: float, folder: Path) -> tuple[float, float]:
     return shift.dx_px, -shift.dy_px
 
 
-def town_from_frames(seed: int, folder: Path, size_m: float) -> TownFiles:
+def town_from_frames(seed: int, folder: Path, size_m: float, rich: bool = False) -> TownFiles:
     """Two days photographed, stitched one onto the other: the whole pipeline."""
-    write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), processes=1)
+    write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), rich=rich, processes=1)
     then, now = folder / "day0", folder / "day1"
     _stitched(then, None)
     _stitched(now, then / "mosaic.tif")
     to_metres = Transformer.from_crs("EPSG:4326", CRS, always_xy=True)
-    east, north = offset_m(seed, size_m, folder)
+    east, north = offset_m(seed, size_m, folder, rich)
     truth = []
     for feature in json.loads((now / "truth.geojson").read_text(encoding="utf-8"))["features"]:
         properties = feature["properties"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from _towns import busy, case_of, real_pair, town_from_frames, write_town
 
-from inference.detect import Budget, DetectRequest, detect_patrol
+from inference.detect import Budget, detect_patrol
 from inference.merge import merge_boxes
 from inference.registry import serving_model
 from inference.training.evaluate import LEAST_M2, judge_held_out
@@ -62,15 +62,17 @@ def row_towns(args: argparse.Namespace, work: Path) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + args.towns):
         folder = work / f"town-{seed}"
         if args.from_frames:
-            town = town_from_frames(seed, folder, args.size_m)
+            town = town_from_frames(seed, folder, args.size_m, args.rich)
         else:
-            town = write_town(seed, folder, args.size_m, busy(seed))
+            town = write_town(seed, folder, args.size_m, busy(seed), rich=args.rich)
         started = time.process_time()
         sites = detect_patrol(replace(town.request, budget=everything))
         cpu += time.process_time() - started
         hectares += town.area_m2 / 1e4
         cases.append(case_of(f"town-{seed}", sites, town.truth, town.area_m2))
+        print(f"town {seed}: {len(sites.features)} candidates, {cpu / hectares:.2f} CPU-s/ha so far", flush=True)
     source = "from frames" if args.from_frames else "from perfect mosaics, disturbed"
+    source += ", with clutter" if args.rich else ""
     report(
         f"{args.towns} unseen towns, {source}",
         cases,
@@ -146,12 +148,11 @@ def row_merge(args: argparse.Namespace, work: Path) -> None:
     merged, _, _ = merge_boxes(boxes, scores)
     line("100,000 boxes merged", "<= 1 s", f"{time.process_time() - started:.2f} CPU-s, {len(merged)} left")
     try:
-        import torch
         from sahi.postprocess.combine import nms
     except ImportError:
-        line("SAHI on the same boxes", "-", "not installed (pip install sahi: a benchmark's extra, not a dependency)")
+        line("SAHI on the same boxes", "-", "not installed (pip install --no-deps sahi fire termcolor)")
         return
-    table = torch.tensor(np.hstack([boxes, scores[:, None], np.zeros((len(boxes), 1))]))
+    table = np.hstack([boxes, scores[:, None], np.zeros((len(boxes), 1))])
     started = time.process_time()
     kept = nms(table, match_metric="IOS", match_threshold=0.5)
     line("SAHI NMS on the same boxes", "-", f"{time.process_time() - started:.2f} CPU-s, {len(kept)} left")
@@ -183,13 +184,42 @@ def row_memory(args: argparse.Namespace, work: Path) -> None:
         for at in range(0, 38_000, 9_500):
             dataset.write(block, window=((at, at + 2048), (at, at + 2048)))
         dataset.build_overviews([2, 4, 8, 16, 32])
-    detect_patrol(DetectRequest(mosaic=path))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    line("memory, 40,000 px raster (peak of this whole benchmark so far)", "<= 1 GB", f"{peak:.0f} MB")
+    code = (
+        "import resource, sys; from pathlib import Path; from inference.detect import DetectRequest, detect_patrol;"
+        "detect_patrol(DetectRequest(mosaic=Path(sys.argv[1])));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    line("memory, 40,000 px raster, a process of its own", "<= 1 GB", f"{float(done.stdout):.0f} MB")
+
+
+def row_sahi(args: argparse.Namespace, work: Path) -> None:
+    """Tiling and merging, ours and SAHI's, with the same network on the same mosaic."""
+    town = write_town(FIRST_SEED + 1, work / "sahi", 200.0, busy(FIRST_SEED + 1))
+    try:
+        from _sahi import side_by_side
+
+        ours, theirs = side_by_side(serving_model("waste"), town.request.mosaic, town.truth, town.area_m2)
+    except ImportError as error:
+        line("SAHI with the same network", "-", f"left out: {error} (pip install --no-deps sahi fire termcolor)")
+        return
+    line("tiling and merging, 200 m town: ours", "side by side", str(ours))
+    line("tiling and merging, 200 m town: SAHI, 512 px, overlap 0.25", "-", str(theirs))
+
+
+def row_engines(args: argparse.Namespace, work: Path) -> None:
+    """One window on one core by each engine there is, and how far each is from torch."""
+    from _engines import timed_engines
+
+    for name in ("change", "waste"):
+        for engine, (cpu_s, apart) in timed_engines(serving_model(name)).items():
+            line(f"one 512 px window, {name}: {engine}", "parity 1e-3", f"{cpu_s:.3f} CPU-s, {apart:.1e} from torch")
 
 
 ROWS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "merge": row_merge,
+    "engines": row_engines,
+    "sahi": row_sahi,
     "memory": row_memory,
     "speed": row_speed,
     "towns": row_towns,
@@ -207,6 +237,7 @@ def main() -> int:
     parser.add_argument("--size-m", type=float, default=240.0)
     parser.add_argument("--composites", type=int, default=30)
     parser.add_argument("--from-frames", action="store_true")
+    parser.add_argument("--rich", action="store_true", help="towns with clutter that moves, more roofs and dumps")
     parser.add_argument("--work", type=Path, default=None)
     args = parser.parse_args()
     cv2.setNumThreads(1)

@@ -141,8 +141,8 @@ def _threads() -> int:
     return max(1, int(os.environ.get("OMP_NUM_THREADS", "0") or 0) or min(4, os.cpu_count() or 1))
 
 
-def to_session(network: ChangeNet | WasteNet) -> onnxruntime.InferenceSession:
-    """The network as an ONNX Runtime session (batch and size free)."""
+def to_onnx(network: ChangeNet | WasteNet) -> bytes:
+    """The network as an ONNX graph (batch and size free)."""
     names = ["before", "after"] if isinstance(network, ChangeNet) else ["image"]
     example = tuple(torch.zeros(1, 3, 64, 64) for _ in names)
     free = {name: {0: "batch", 2: "height", 3: "width"} for name in [*names, "logits"]}
@@ -160,10 +160,19 @@ def to_session(network: ChangeNet | WasteNet) -> onnxruntime.InferenceSession:
             dynamic_axes=free,
             opset_version=17,
         )
+    return buffer.getvalue()
+
+
+def to_session(network: ChangeNet | WasteNet) -> onnxruntime.InferenceSession:
+    """The network in ONNX Runtime.
+
+    One 512 px window on one core: torch 0.34 / 0.21 CPU-s (change / waste), ONNX Runtime 0.12 / 0.10, OpenVINO 2026.4
+    0.14 / 0.10 (benchmarks/detect.py --rows engines): no reason for a second engine of 180 MB.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(to_onnx(network), options, providers=["CPUExecutionProvider"])
 
 
 def load_model(folder: Path, device: Device | None = None) -> Model:

@@ -23,6 +23,8 @@ SCALES = (0.75, 1.35)
 # Two days never lie on each other exactly; the guard takes out what is beyond this (pixels of the change model).
 MISREGISTRATION_PX = 2.5
 _OUT = 2
+# Longer than any car.
+_LARGE_M = 5.5
 # The label of hard negatives (`inference.training.mining`).
 MINED = "mined"
 
@@ -95,6 +97,11 @@ def _draw(things: Sequence[Thing], matrix: NDArray[np.float64], size: int) -> Ta
         cells = np.round((points / _OUT - 0.5) * 16).astype(np.int32)
         cv2.fillPoly(mask, [cells], 1, shift=4)
     return mask.astype(np.float32)
+
+
+def _side(thing: Thing) -> float:
+    """Longest side of a thing's box, pixels."""
+    return float(np.ptp(np.asarray(thing.polygon), axis=0).max())
 
 
 def _neutral(thing: Thing) -> bool:
@@ -250,7 +257,9 @@ def change_sample(
     # New things by kind, too: extensions and walls are fewer than houses, and harder.
     kinds = [[t for t in rising if t.label == name] for name in sorted({t.label for t in rising})]
     risen = kinds[int(rng.integers(len(kinds)))] if kinds else []
-    traps_here = [[t for t in others if t.label == name] for name in sorted({t.label for t in others})]
+    # Of what is no structure, large and small by turns: a lorry passes for a shed, of a hundred cars none does.
+    sorts = {(t.label, _side(t) > _LARGE_M / scene.gsd_m) for t in others}
+    traps_here = [[t for t in others if (t.label, _side(t) > _LARGE_M / scene.gsd_m) == one] for one in sorted(sorts)]
     trap = traps_here[int(rng.integers(len(traps_here)))] if traps_here else []
     pool = [p for p in (risen, risen, risen, falling, trap, standing, hard, hard) if p]
     focus = pool[int(rng.integers(len(pool)))] if pool else []

@@ -33,6 +33,7 @@ from inference.training.scenes import Scene, held_out, read_card, read_scene, sc
 Progress = Callable[[int, int, str], None]
 GSD_M: dict[ModelFamily, float] = {"change": 0.16, "waste": 0.08}
 BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_LARGE_TRAP_M = 5.5
 # Share of crops from what reviewers judged, where there is any: the user's own ground, of which there is little.
 REVIEW_SHARE = 0.3
 # Share of crops from photographs, where there are any: waste drawn on real ground is what carries to real places.
@@ -123,6 +124,9 @@ class Drawer:
         rendered = tuple(s for s in scenes if s.card.source == "simulator")
         things = "construction" if family == "change" else "sanitation"
         traps = donors(scenes, "none") if family == "change" else []
+        large = [d for d in traps if d.side_px * GSD_M[family] > _LARGE_TRAP_M]
+        # Cars are many and harmless; lorries are what passes for sheds.
+        traps += large * (len(traps) // max(1, 2 * len(large)))
         return cls(family, rendered, photographed, reviewed, tuple(donors(scenes, things)), tuple(traps))
 
     def draw(self, rng: np.random.Generator) -> Sample:
