@@ -40,8 +40,10 @@ def _gps_loss(vehicle: Vehicle, values: dict[str, Any]) -> None:
 
 
 def _compass(vehicle: Vehicle, values: dict[str, Any]) -> None:
-    """The compass is off by `offset_deg`."""
-    vehicle.pilot.sensors.compass_offset_rad = math.radians(float(values.get("offset_deg", 0.0)))
+    """The compass is off by `offset_deg`, and drifts on at `rate_dps`."""
+    sensors = vehicle.pilot.sensors
+    sensors.compass_rate_rps = math.radians(float(values.get("rate_dps", 0.0)))
+    sensors.compass_offset_rad = math.radians(float(values.get("offset_deg", 0.0)))
 
 
 def _baro(vehicle: Vehicle, values: dict[str, Any]) -> None:

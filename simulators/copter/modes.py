@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Protocol
 
+from simulators.copter.battery import GRAVITY_MPS2
 from simulators.copter.pilot import ALT_HOLD, BRAKE, GUIDED, LAND, LOITER, POSHOLD, RTL, STABILIZE, Pilot
-from simulators.copter.trajectory import Track, Vector
+from simulators.copter.trajectory import Ramp, Track, Vector
 
 _TAKEOFF_LEAST_M = 0.5
 _LAND_BRAKE_MPS2 = 0.5
+# From touching the ground to disarmed: the throttle runs down, the detector waits a second, the motors stop in half of
+# one (2.7 s on ArduCopter 4.6.3, benchmarks/sitl.py).
+_SETTLE_S = 2.6
+# BRAKE_MODE_DECEL_RATE, and the position controller's PSC_JERK_XY.
+_BRAKE_MPS2, _BRAKE_JERK_MPS3 = 7.5, 5.0
 
 
 class Mode(Protocol):
@@ -23,7 +30,7 @@ class Mode(Protocol):
 
 
 class Descent:
-    """Coming down at a place until the ground is felt for a second."""
+    """Coming down at a place until the ground has been felt for a while."""
 
     def __init__(self) -> None:
         self._down_s = 0.0
@@ -47,11 +54,18 @@ class Descent:
         else:
             pilot.drift(0.0, 0.0, -rate, dt_s)
         self._down_s = self._down_s + dt_s if pilot.body.on_ground else 0.0
-        return self._down_s >= 1.0
+        return self._down_s >= _SETTLE_S
 
 
 class Manual:
-    """STABILIZE and ALT_HOLD: the sticks lean the vehicle; released, it keeps its height and drifts with the wind."""
+    """STABILIZE and ALT_HOLD: the sticks lean the vehicle, and the wind takes it along.
+
+    In ALT_HOLD the throttle stick asks for a climb rate. In STABILIZE it is thrust, whatever comes of it; the one thing
+    that is not as on the real vehicle is that a throttle nobody holds keeps the height: our sticks are sprung.
+    """
+
+    def __init__(self, *, throttle_is_thrust: bool = False) -> None:
+        self._thrust = throttle_is_thrust
 
     def enter(self, pilot: Pilot) -> str | None:
         """Begins."""
@@ -60,17 +74,32 @@ class Manual:
     def step(self, pilot: Pilot, dt_s: float) -> None:
         """One step."""
         now, sticks = pilot.time_s, pilot.sticks
-        climb = 2.5 * sticks.wish(3, now)
+        stick = sticks.wish(3, now)
         if pilot.landed:
-            if climb > 0.5:
+            if stick > 0.2:
                 pilot.landed = False
             else:
                 pilot.body.idle(dt_s)
                 return
-        north, east = _stick_push(pilot)
+        north, east = (_lean_mps2(pilot, push) for push in _stick_push(pilot))
         _stick_yaw(pilot, dt_s)
-        pilot.drift(5.0 * north, 5.0 * east, climb, dt_s)
-        _note_touchdown(pilot, climb)
+        if self._thrust and sticks.held(3, now):
+            # A centred stick hovers (THR_MID follows the hover throttle); full is about twice the weight.
+            pilot.body.fly(north, east, GRAVITY_MPS2 * stick, pilot.yaw_rad, dt_s)
+        else:
+            pilot.drift(north, east, _climb_mps(pilot, stick), dt_s)
+        _note_touchdown(pilot, stick)
+
+
+def _lean_mps2(pilot: Pilot, push: float) -> float:
+    """Level acceleration of a stick's lean, up to the airframe's ANGLE_MAX."""
+    return GRAVITY_MPS2 * math.tan(math.radians(pilot.body.airframe.tilt_max_deg) * push)
+
+
+def _climb_mps(pilot: Pilot, stick: float) -> float:
+    """Climb rate of the throttle stick: PILOT_SPEED_UP, and PILOT_SPEED_DN or the same where that is 0."""
+    up = pilot.parameters["PILOT_SPEED_UP"] / 100
+    return stick * (up if stick > 0 else pilot.parameters["PILOT_SPEED_DN"] / 100 or up)
 
 
 class Loiter:
@@ -87,7 +116,7 @@ class Loiter:
     def step(self, pilot: Pilot, dt_s: float) -> None:
         """One step."""
         now, sticks = pilot.time_s, pilot.sticks
-        climb = 2.5 * sticks.wish(3, now)
+        climb = _climb_mps(pilot, sticks.wish(3, now))
         if pilot.landed:
             if climb > 0.5:
                 pilot.landed = False
@@ -301,34 +330,33 @@ class Land:
 
 
 class Brake:
-    """BRAKE: stops as hard as it may and holds."""
-
-    def __init__(self) -> None:
-        self._place: Vector | None = None
+    """BRAKE: stops as hard as it may and holds; the deceleration comes and goes with its jerk."""
 
     def enter(self, pilot: Pilot) -> str | None:
         """Begins."""
-        self._place = None
+        north, east, _ = pilot.moving
+        speed = math.hypot(north, east)
+        limits = replace(pilot.limits(max(speed, 0.1)), accel=_BRAKE_MPS2, jerk=_BRAKE_JERK_MPS3)
+        reach = speed / 2 * Ramp.of(speed, limits.accel, limits.jerk).duration_s
+        share = reach / speed if speed > 0.1 else 0.0
+        here = pilot.at
+        pilot.track.go(here, (here[0] + north * share, here[1] + east * share, here[2]), limits, speed)
         return None
 
     def step(self, pilot: Pilot, dt_s: float) -> None:
         """One step."""
         if pilot.landed:
             pilot.body.idle(dt_s)
-        elif self._place is None:
-            pilot.pace((0.0, 0.0, 0.0), dt_s, 4.0)
-            if math.hypot(pilot.body.v_north, pilot.body.v_east) < 0.5:
-                self._place = pilot.at
         else:
-            pilot.hold(self._place, dt_s)
+            pilot.fly_track(dt_s)
 
 
 def simple_modes() -> dict[int, Mode]:
     """The modes that need nothing but the pilot; AUTO is made by the vehicle, with its mission."""
-    manual, loiter = Manual(), Loiter()
+    loiter = Loiter()
     return {
-        STABILIZE: manual,
-        ALT_HOLD: manual,
+        STABILIZE: Manual(throttle_is_thrust=True),
+        ALT_HOLD: Manual(),
         LOITER: loiter,
         POSHOLD: loiter,
         GUIDED: Guided(),

@@ -30,8 +30,9 @@ NEEDS_POSITION = frozenset((AUTO, GUIDED, LOITER, RTL, POSHOLD, BRAKE))
 
 EMERGENCY, CRITICAL, ERROR, WARNING, NOTICE, INFO = 0, 2, 3, 4, 5, 6
 _STICK_DEADBAND_US = 30
-# Between command and climb; ArduCopter 4.6.3 reached its take-off item 2.0 s after us without it (benchmarks/sitl.py).
-_SPOOL_S = 1.9
+# The motors are held back so long after arming, and take so long to speed up (ARMING_DELAY_SEC, MOT_SPOOL_TIME).
+_ARMING_DELAY_S = 2.0
+_SPOOL_S = 0.5
 # PSC_POSXY_P, and what the reference may run ahead of a slow aircraft (AC_WPNav).
 _POSITION_GAIN = 1.0
 _FOLLOW_MARGIN = 0.05
@@ -60,6 +61,10 @@ class Sticks:
         if value == 0 or abs(value - 1500) < _STICK_DEADBAND_US:
             return 0.0
         return max(-1.0, min(1.0, (value - 1500) / 500))
+
+    def held(self, channel: int, now_s: float) -> bool:
+        """Whether somebody has a hand on a stick, centred or not."""
+        return now_s < self.until_s and self.channels[channel - 1] != 0
 
     def moved(self, now_s: float) -> bool:
         """Whether a person holds a stick off its centre."""
@@ -210,7 +215,8 @@ class Pilot:
         """The take-off begins: the motors speed up first."""
         self.landed = False
         self.control.reset()
-        self._lift_s = self.time_s + _SPOOL_S
+        self._lift_s = max(self.time_s, self.armed_at_s + _ARMING_DELAY_S) + _SPOOL_S
+        self._haste = 1.0
 
     def fly_track(self, dt_s: float) -> None:
         """Moves the reference on and follows it."""

@@ -51,6 +51,7 @@ class Sensors:
         glitch: Metres (north, east) by which a GPS glitch displaces the fix.
         gps_off: GPS lost (fault).
         compass_offset_rad: Compass error (fault), on top of its own small one.
+        compass_rate_rps: How fast that grows.
         baro_drift_m: Baro error (fault).
         baro_rate_mps: How fast that grows; 0 ends the fault.
     """
@@ -64,6 +65,7 @@ class Sensors:
         "baro_drift_m",
         "baro_rate_mps",
         "compass_offset_rad",
+        "compass_rate_rps",
         "glitch",
         "gps_off",
         "noise_m",
@@ -85,6 +87,7 @@ class Sensors:
         self.glitch = (0.0, 0.0)
         self.gps_off = False
         self.compass_offset_rad = 0.0
+        self.compass_rate_rps = 0.0
         self.baro_drift_m = 0.0
         self.baro_rate_mps = 0.0
 
@@ -114,6 +117,7 @@ class Sensors:
         for drift in (*self._drift, self._baro, self._compass):
             drift.step(dt_s)
         self.baro_drift_m = self.baro_drift_m + self.baro_rate_mps * dt_s if self.baro_rate_mps else 0.0
+        self.compass_offset_rad += self.compass_rate_rps * dt_s
         self._lost_s = self._lost_s + dt_s if self.gps_off else 0.0
         if not self.settled and self.time_s >= _EKF_AFTER_S and self.gps_ok:
             self.settled = True

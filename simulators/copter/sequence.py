@@ -117,7 +117,7 @@ class Sequence:
         if self.state == COMPLETE:
             self._after_the_end(pilot, dt_s)
         elif item.command == it.RETURN_TO_LAUNCH:
-            self.home_run.step(pilot, dt_s)
+            self._return(pilot, dt_s)
         elif item.command == it.LAND:
             self._land(pilot, dt_s)
         else:
@@ -155,6 +155,13 @@ class Sequence:
                 self._descent.begin(pilot.track.destination)
         elif self._descent.step(pilot, dt_s):
             pilot.landed = True
+
+    def _return(self, pilot: Pilot, dt_s: float) -> None:
+        if pilot.landed:
+            pilot.body.idle(dt_s)
+            self._finish_landing(pilot)
+        else:
+            self.home_run.step(pilot, dt_s)
 
     def _finish_landing(self, pilot: Pilot) -> None:
         self.reached(self.index)

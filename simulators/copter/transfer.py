@@ -28,9 +28,20 @@ class _Upload:
     kind: int
     count: int
     peer: tuple[int, int]
+    first: int = 0
+    partial: bool = False
     received: list[Item] = field(default_factory=list)
     asked_s: float = 0.0
     heard_s: float = 0.0
+
+    @property
+    def due(self) -> int:
+        """Number of the item that comes next."""
+        return self.first + len(self.received)
+
+    def whole(self, plan: list[Item]) -> list[Item]:
+        """A plan with what came in the place of its items from `first` on."""
+        return [*plan[: self.first], *self.received, *plan[self.due :]]
 
 
 class Transfers:
@@ -83,7 +94,6 @@ class Transfers:
             "MISSION_CLEAR_ALL": self._on_clear,
             "MISSION_ACK": self._on_ack,
             "MISSION_WRITE_PARTIAL_LIST": self._on_partial,
-            "MISSION_REQUEST_PARTIAL_LIST": self._on_partial,
         }[message.msgname]
         kind = getattr(message, "mission_type", 0)
         if kind == 255 and message.msgname == "MISSION_CLEAR_ALL":
@@ -110,7 +120,7 @@ class Transfers:
 
     def _ask(self, upload: _Upload) -> None:
         upload.asked_s = self._now()
-        upload.channel.send(mavlink.MAVLink_mission_request_message, *upload.peer, len(upload.received), upload.kind)
+        upload.channel.send(mavlink.MAVLink_mission_request_message, *upload.peer, upload.due, upload.kind)
 
     def _on_count(self, channel: Channel, message: Any) -> None:
         kind, peer = message.mission_type, _peer(message)
@@ -137,7 +147,7 @@ class Transfers:
             return
         if upload is None or upload.channel is not channel or upload.kind != message.mission_type:
             return
-        if message.seq != len(upload.received):
+        if message.seq != upload.due:
             # A repeated or early item changes nothing and is answered so; the transfer goes on.
             self._ack(channel, peer, upload.kind, it.INVALID_SEQUENCE)
             return
@@ -153,10 +163,11 @@ class Transfers:
             self._ask(upload)
             return
         self._upload = None
-        if upload.kind == it.FENCE and not it.complete_fence(upload.received):
+        plan = upload.whole(self.plans[upload.kind]) if upload.partial else upload.received
+        if upload.kind == it.FENCE and not it.complete_fence(plan):
             self._ack(channel, peer, upload.kind, it.INVALID)
             return
-        self._replace(upload.kind, upload.received)
+        self._replace(upload.kind, plan)
         self._ack(channel, peer, upload.kind, it.ACCEPTED)
 
     def _replace(self, kind: int, plan: list[Item]) -> None:
@@ -209,8 +220,16 @@ class Transfers:
             self._upload = None
 
     def _on_partial(self, channel: Channel, message: Any) -> None:
-        """Partial lists are where plans get mixed: refused, the whole plan is taken instead."""
-        self._ack(channel, _peer(message), message.mission_type, it.UNSUPPORTED)
+        """Items `start_index` to `end_index` are replaced, or one is added behind the last; as ArduPilot takes them."""
+        kind, peer, size = message.mission_type, _peer(message), len(self.plans[message.mission_type])
+        first, last = message.start_index, message.end_index
+        if self._upload is not None:
+            self._ack(channel, peer, kind, it.DENIED)
+        elif not 0 <= first <= last <= size:
+            self._ack(channel, peer, kind, it.ERROR)
+        else:
+            self._upload = _Upload(channel, kind, last - first + 1, peer, first, True, heard_s=self._now())
+            self._ask(self._upload)
 
 
 def _peer(message: Any) -> tuple[int, int]:

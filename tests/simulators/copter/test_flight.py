@@ -5,7 +5,7 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from simulators.copter import items as it
-from simulators.copter.pilot import AUTO, BRAKE, GUIDED, LAND, LOITER, RTL
+from simulators.copter.pilot import ALT_HOLD, AUTO, BRAKE, GUIDED, LAND, LOITER, RTL, STABILIZE
 from simulators.direct import DirectFleet
 from tests.simulators.copter.ground import HOME, Ground, at, survey
 
@@ -82,7 +82,7 @@ def test_a_survey_is_flown_whole_and_photographed_every_12_m() -> None:
     assert ground.command(300) == 0
     assert ground.run(300, lambda: not ground.vehicle.pilot.armed)
     reached = [m.seq for m in ground.heard if m.get_type() == "MISSION_ITEM_REACHED"]
-    assert reached == [1, 2, 4, 6, 8, 10, 12]
+    assert reached == [1, 2, 4, 6, 8, 10, 12, 14]
     shots = ground.vehicle.album.exposures
     assert len(shots) == 3 * 10, "one at once, then every 12 m of a lane whose corners are cut by a metre"
     frame = ground.vehicle.pilot.frame
@@ -283,6 +283,56 @@ def test_sticks_move_it_in_loiter() -> None:
     assert ground.vehicle.pilot.body.v_north > 2
     ground.run(8)
     assert abs(ground.vehicle.pilot.body.v_north) < 0.3, "released, it stops"
+
+
+def sticks(ground: Ground, seconds: float, pitch: int = 1500, throttle: int = 1500) -> None:
+    for _ in range(round(seconds / 0.2)):
+        ground.send(mavlink.MAVLink_rc_channels_override_message(1, 1, 1500, pitch, throttle, 1500, 0, 0, 0, 0))
+        ground.run(0.2)
+
+
+def test_in_stabilize_the_throttle_is_thrust_and_the_wind_takes_it_along() -> None:
+    ground = make(wind_mps=5.0, wind_from_deg=0.0)
+    ground.fly_to(40)
+    assert ground.command(176, 1, STABILIZE) == 0
+    body = ground.vehicle.pilot.body
+    start = body.north
+    sticks(ground, 3, throttle=1600)
+    assert body.v_up > 2.0, "more thrust climbs ever faster"
+    sticks(ground, 4, throttle=1400)
+    assert body.v_up < 1.0
+    assert body.north < start - 5
+    ground.run(6)
+    assert abs(body.v_up) < 0.3, "a throttle nobody holds keeps the height"
+
+
+def test_in_alt_hold_the_throttle_is_a_climb_rate() -> None:
+    ground = make()
+    ground.fly_to(20)
+    assert ground.command(176, 1, ALT_HOLD) == 0
+    sticks(ground, 5, throttle=1750)
+    assert ground.vehicle.pilot.body.v_up == pytest.approx(1.25, abs=0.15)
+    sticks(ground, 5, pitch=1250)
+    lean = -ground.vehicle.pilot.body.pitch_rad
+    assert math.degrees(lean) == pytest.approx(15, abs=2), "half a stick is half of ANGLE_MAX"
+
+
+def test_brake_stops_as_hard_as_it_may_and_holds() -> None:
+    ground = make()
+    ground.fly_to(20)
+    velocity = mavlink.MAVLink_set_position_target_global_int_message
+    for _ in range(40):
+        ground.send(velocity(0, 1, 1, 6, 0x0FC7, 0, 0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        ground.run(0.2)
+    body = ground.vehicle.pilot.body
+    start, up, speed = body.north, body.up, body.v_north
+    assert speed == pytest.approx(8, abs=0.3)
+    assert ground.command(176, 1, BRAKE) == 0
+    ground.run(8)
+    assert abs(body.v_north) < 0.1
+    # Half the speed over the 2 sqrt(v / jerk) that a deceleration of that jerk takes.
+    assert body.north - start == pytest.approx(speed * math.sqrt(speed / 5.0), abs=1.5)
+    assert body.up == pytest.approx(up, abs=0.5)
 
 
 @pytest.mark.parametrize("rate", [1, 10])

@@ -7,7 +7,7 @@ from simulators.copter import items as it
 from simulators.copter.ftp import read_plan, write_plan
 from simulators.copter.items import Item
 from simulators.direct import DirectFleet
-from tests.simulators.copter.ground import HOME, NONE, Ground, at, survey
+from tests.simulators.copter.ground import HOME, NONE, Ground, at, item, survey
 
 
 @pytest.fixture
@@ -81,7 +81,6 @@ def test_a_transfer_that_is_given_up_changes_nothing(ground: Ground) -> None:
 def test_a_wrong_item_is_answered_and_the_transfer_goes_on(ground: Ground) -> None:
     rows = survey()
     ground.ask(mavlink.MAVLink_mission_count_message(1, 1, len(rows), 0), "MISSION_REQUEST")
-    from tests.simulators.copter.ground import item
 
     assert ground.ask(item(1, 3, rows[3]), "MISSION_ACK").type == it.INVALID_SEQUENCE
     for index, row in enumerate(rows):
@@ -90,12 +89,29 @@ def test_a_wrong_item_is_answered_and_the_transfer_goes_on(ground: Ground) -> No
     assert len(ground.vehicle.transfers.plans[it.MISSION]) == len(rows)
 
 
-def test_partial_lists_and_items_out_of_range_are_refused(ground: Ground) -> None:
+def test_items_out_of_range_are_refused(ground: Ground) -> None:
     ground.upload(survey())
-    message = mavlink.MAVLink_mission_write_partial_list_message(1, 1, 1, 2, 0)
-    assert ground.ask(message, "MISSION_ACK").type == it.UNSUPPORTED
     assert ground.ask(mavlink.MAVLink_mission_request_int_message(1, 1, 99, 0), "MISSION_ACK").type == it.ERROR
     assert ground.ask(mavlink.MAVLink_mission_count_message(1, 1, 719, 0), "MISSION_ACK").type == it.NO_SPACE
+
+
+def test_a_part_of_a_plan_is_replaced_when_all_of_it_has_come(ground: Ground) -> None:
+    rows = survey()
+    ground.upload(rows)
+    stored = list(ground.vehicle.transfers.plans[it.MISSION])
+    part = mavlink.MAVLink_mission_write_partial_list_message
+    assert ground.ask(part(1, 1, 2, 3, 0), "MISSION_REQUEST").seq == 2
+    assert ground.ask(part(1, 1, 2, 3, 0), "MISSION_ACK").type == it.DENIED, "one upload at a time"
+    new = [(16, 3, NONE, *at(7.0 * k, 9.0), 33.0) for k in (1, 2)]
+    assert ground.ask(item(1, 2, new[0]), "MISSION_REQUEST").seq == 3
+    assert ground.vehicle.transfers.plans[it.MISSION] == stored
+    assert ground.ask(item(1, 3, new[1]), "MISSION_ACK").type == it.ACCEPTED
+    changed = ground.vehicle.transfers.plans[it.MISSION]
+    assert len(changed) == len(stored)
+    assert [k for k in range(len(stored)) if changed[k] != stored[k]] == [2, 3]
+    assert changed[3].z == 33.0
+    for first, last in ((3, 2), (0, len(stored) + 1), (-1, 2)):
+        assert ground.ask(part(1, 1, first, last, 0), "MISSION_ACK").type == it.ERROR
 
 
 def test_fence_and_rally_have_plans_of_their_own(ground: Ground) -> None:
@@ -130,7 +146,6 @@ def test_uploads_converge_over_a_bad_link(seed: int, loss: float) -> None:
 
 def _patient_upload(ground: Ground, rows) -> bool:
     """Answers requests; says how many there are again while nothing is asked. True once it is accepted."""
-    from tests.simulators.copter.ground import item
 
     seen, quiet = len(ground.heard), 0
     ground.send(mavlink.MAVLink_mission_count_message(1, 1, len(rows), 0))
