@@ -37,11 +37,15 @@ class Clearances:
         zone_m: Beside no-fly zones and inside permitted ones: position error and cut corners.
         obstacle_m: Above and beside obstacles.
         unknown_blocks: Whether an obstacle of unknown height closes the place (else it only warns).
+        straight_home: Whether lanes from which the straight flight home would meet something closed, which is what an
+            aircraft flies when its link or battery fails, are left out; else they are avoided where that is cheap, and
+            named.
     """
 
     zone_m: float = 15.0
     obstacle_m: float = 20.0
     unknown_blocks: bool = True
+    straight_home: bool = False
 
 
 class Airspace:

@@ -48,6 +48,7 @@ class Flown:
 
 def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float, exact_ways: bool) -> Budget:
     return Budget(
+        straight_home=task.request.clearances.straight_home,
         exact_ways=exact_ways,
         energy_wh=limit_wh,
         climb_m=strip.height_agl_m,
@@ -98,9 +99,10 @@ def fly(
     limit_wh = task.model.budget_wh(task.request.battery_health if health is None else health)
     budget = _budget(task, part.strip, limit_wh, range_m, exact_ways)
     dearer = np.ones(len(work))
+    hidden = part.router.hidden(homes, work.start, work.end)
     best: list[tuple[Flown, Cut]] = []
     for number in range(_TRIES):
-        cuts = split(work, homes, part.router, task.model, budget, dearer)
+        cuts = split(work, homes, part.router, task.model, budget, dearer, hidden)
         tried = [(cut, _one(task, part, work, cut, homes)) for cut in cuts]
         best = [(sortie, cut) for cut, sortie in tried if sortie is not None and sortie.energy_wh <= limit_wh]
         wrong = np.array([sortie.energy_wh / cut.energy_wh if sortie is not None else 9.0 for cut, sortie in tried])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,7 +20,8 @@ from missions.plan import Coverage, Refusal
 from missions.request import PlanRequest, Task, read_task
 from missions.result import CrewDay, PlannedSortie, PlanResult, Timed, numbered
 from missions.seen import measure
-from missions.sites import propose_sites
+from missions.separation import kept_apart
+from missions.sites import propose_sites, seeing_sites
 from missions.sorties import Pieces, balanced_parts, longest_piece_m, pieces_of
 from missions.tour import best_tour, link_costs
 from missions.ulid import new_ulid
@@ -90,7 +91,8 @@ def _homes(task: Task, part: Part, work: Pieces) -> Array:
             )
         return usable
     ends = np.concatenate([work.start, work.end])
-    return propose_sites(shapely.convex_hull(shapely.multipoints(ends)).buffer(1.0), part.ground)
+    chosen = propose_sites(shapely.convex_hull(shapely.multipoints(ends)).buffer(1.0), part.ground)
+    return seeing_sites(chosen, work.start, work.end, part.router, part.ground)
 
 
 def _flown(task: Task, part: Part, work: Pieces) -> tuple[list[Flown], int]:
@@ -189,6 +191,50 @@ def _plan_crews(task: Task, parts: list[Part], tell: Progress) -> _Planned:
     return _Planned(_timed(task, crews), refused, weighed)
 
 
+def _apart(task: Task, timed: list[Timed]) -> tuple[list[Timed], list[Refusal]]:
+    """Own aircraft apart in space and time: a crew's sortie starts later where nothing of its day hinders."""
+    homes = task.frame.to_lonlat([item.flown.home for item in timed])
+    home_m = task.terrain.at(homes) if task.terrain is not None else np.zeros(len(homes))
+    swap_s = task.roster.swap_s if task.roster is not None else SWAP_S
+
+    def room(index: int, late_s: float) -> bool:
+        item = timed[index]
+        begin = item.start_utc + timedelta(seconds=late_s)
+        end = begin + timedelta(seconds=item.flown.duration_s)
+        if item.rostered is None:
+            return True
+        later = [t.start_utc for t in timed if t.crew == item.crew and t.start_utc > item.start_utc]
+        if later and end + timedelta(seconds=swap_s) > min(later):
+            return False
+        if not any(a <= begin and end <= b for a, b in item.rostered.shifts):
+            return False
+        return not any(zone.active(begin, end) for zone in task.timed)
+
+    return kept_apart(timed, home_m, room, chained=task.roster is None)
+
+
+def _ways_home(
+    parts: list[Part], sorties: tuple[PlannedSortie, ...]
+) -> tuple[tuple[PlannedSortie, ...], list[Refusal]]:
+    """Marks sorties from whose way the straight flight home, a failing aircraft's, is closed; and a warning."""
+    routers = {round(part.strip.height_agl_m, 1): part.router for part in parts}
+    marked = []
+    for sortie in sorties:
+        router = routers.get(round(sortie.strip.height_agl_m, 1))
+        points = sortie.route.points
+        clear = router is None or not router.hidden(points[:1], points[:-1], points[1:]).any()
+        marked.append(sortie if clear else replace(sortie, home_in_sight=False))
+    bad = [sortie.short_id for sortie in marked if not sortie.home_in_sight]
+    if not bad:
+        return sorties, []
+    warning = Refusal(
+        what=f"warning: {', '.join(bad[:12])}{' and others' if len(bad) > 12 else ''}",
+        why="from parts of them the straight flight home crosses a zone or an obstacle's clearance",
+        remedy="on a lost link let them fly on (the route itself is clear), or give more sites with --site",
+    )
+    return tuple(marked), [warning]
+
+
 def _visited(task: Task, sorties: tuple[PlannedSortie, ...]) -> Coverage:
     """Of a plan without an area: the share of its places' photographs that are planned."""
     share = round(sum(len(sortie.route.stops) for sortie in sorties) / max(len(task.shots), 1), 5)
@@ -223,7 +269,8 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
             + "".join(f"; {item.what}: {item.why}" for item in planned.refused[:1])
         )
     tell(len(parts), len(parts) + 1, "coverage")
-    sorties = numbered(task, planned.timed)
+    timed, meeting = _apart(task, planned.timed)
+    sorties, hidden = _ways_home(parts, numbered(task, timed))
     target = shapely.union_all([part.target for part in parts])
     result = PlanResult(
         task=task,
@@ -233,7 +280,7 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
         coverage=measure(target, [(sortie.route, sortie.strip) for sortie in sorties])
         if parts
         else _visited(task, sorties),
-        refused=(*refused, *planned.refused),
+        refused=(*refused, *planned.refused, *meeting, *hidden),
         sweeps=tuple(planned.weighed),
         days=days,
     )

@@ -30,6 +30,7 @@ class PlannedSortie:
         duration_s: From take-off to landing.
         energy_wh: The same.
         rostered: People and aircraft, where a roster was given.
+        home_in_sight: Whether the straight flight home is clear from everywhere on the way.
     """
 
     short_id: str
@@ -41,6 +42,7 @@ class PlannedSortie:
     duration_s: float
     energy_wh: float
     rostered: Crew | None = None
+    home_in_sight: bool = True
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,27 @@ class Router:
             free[line[hit]] = False
         return free
 
+    def hidden(self, homes: Array, start: Array, end: Array) -> NDArray[np.bool_]:
+        """From which legs the straight flight home may meet something closed.
+
+        Args:
+            homes: (m, 2).
+            start: (n, 2) beginnings of legs.
+            end: (n, 2) their ends.
+
+        Returns:
+            (m, n): whether the triangle of home and leg meets a closed polygon.
+        """
+        found = np.zeros((len(homes), len(start)), dtype=bool)
+        if not len(self.closed) or not len(start):
+            return found
+        for number, home in enumerate(homes):
+            corners = np.stack([np.broadcast_to(home, start.shape), start, end], axis=1)
+            fans = shapely.convex_hull(shapely.multipoints(corners))  # a point or a line where the corners are in line
+            fan, polygon = self._tree.query(fans)
+            found[number, fan[shapely.intersects(self.closed[polygon], fans[fan])]] = True
+        return found
+
     def open_points(self, points: Array) -> NDArray[np.bool_]:
         """Whether points (n, 2) lie outside everything closed."""
         free = np.ones(len(points), dtype=bool)

@@ -18,6 +18,9 @@ from missions.vector import read_features
 # Beyond this from the middle of the work, home legs cost more than a drive to a second site saves.
 SITE_SPACING_M = 1200.0
 _RINGS = 40
+# Work hidden behind zones from every site: up to this many sites more, while more than this share of it is hidden.
+_MORE_SITES, _HIDDEN_SHARE = 4, 0.02
+_SAMPLED, _CANDIDATES = 120, 16
 
 
 def nearest_open(wanted: Array, router: Router, step_m: float = 10.0) -> Array:
@@ -50,6 +53,39 @@ def propose_sites(work: BaseGeometry, router: Router) -> Array:
     else:
         grid = shapely.get_coordinates(work.centroid)
     return np.array([nearest_open(point, router) for point in grid])
+
+
+def seeing_sites(homes: Array, start: Array, end: Array, air: Router, ground: Router) -> Array:
+    """Take-off sites with those added that see, in a straight line, work hidden from all of them.
+
+    Args:
+        homes: (n, 2) chosen so far.
+        start: (k, 2) beginnings of the work's legs.
+        end: (k, 2) their ends.
+        air: What is closed at flight height.
+        ground: Where nobody may take off.
+    """
+    hidden = np.flatnonzero(air.hidden(homes, start, end).all(axis=0))
+    whole = len(start)
+    for _ in range(_MORE_SITES):
+        if len(hidden) <= _HIDDEN_SHARE * whole:
+            break
+        chosen = hidden[:: max(1, len(hidden) // _SAMPLED)]
+        middles = (start[chosen] + end[chosen]) / 2
+        tried = middles[:: max(1, len(middles) // _CANDIDATES)]
+        places = []
+        for place in tried:
+            try:
+                places.append(nearest_open(place, ground))
+            except MissionsError:
+                continue
+        if not places:
+            break
+        seen = (~air.hidden(np.array(places), start[chosen], end[chosen])).sum(axis=1)
+        best = places[int(np.argmax(seen))]
+        homes = np.concatenate([homes, best[None, :]])
+        hidden = hidden[air.hidden(best[None, :], start[hidden], end[hidden])[0]]
+    return homes
 
 
 def read_sites(path: Path) -> tuple[LonLat, ...]:

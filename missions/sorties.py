@@ -24,6 +24,8 @@ _PIECES_PER_SORTIE = 32
 # A finite length that no battery flies: sums of it stay numbers.
 _NO_WAY_M = 1e9
 _GUESSED_DETOUR = 1.05
+# A second flown where the straight way home is closed counts as this many: worth another site, not another battery.
+_HIDDEN_WEIGHT = 3.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Budget:
         swap_s: Time on the ground between sorties: what a further sortie costs.
         lanes: Most lanes in one sortie: the controller's waypoint limit.
         range_m: Farthest any piece may lie from home (line of sight), inf where nothing limits it.
+        straight_home: Whether pieces from which the straight way home is closed may not be flown at all.
         exact_ways: Whether ways from and to home are measured around what is closed; else a detour is guessed, which is
             enough where the caller measures the sorties and asks again.
     """
@@ -98,13 +101,21 @@ class Budget:
     lanes: int
     range_m: float = np.inf
     exact_ways: bool = True
+    straight_home: bool = False
 
 
 class _Costs:
     """Prefix sums of time and energy along the pieces, and what it takes to reach and leave them."""
 
     def __init__(
-        self, pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget, dearer: Array
+        self,
+        pieces: Pieces,
+        homes: Array,
+        router: Router,
+        model: FlightModel,
+        budget: Budget,
+        dearer: Array,
+        hidden: NDArray[np.bool_] | None,
     ) -> None:
         _, fly_s, fly_wh = model.straight(pieces.end - pieces.start)
         fly_wh = fly_wh * dearer
@@ -126,9 +137,20 @@ class _Costs:
         ends = np.stack([pieces.start, pieces.end])
         away = np.hypot(*(ends[None] - homes[:, None, None, :]).transpose(3, 0, 1, 2)).max(axis=1)
         self.unseen = np.concatenate([np.zeros((len(homes), 1)), np.cumsum(away > budget.range_m, axis=1)], axis=1)
+        self.hidden = np.zeros((len(homes), len(pieces) + 1))
+        if hidden is not None:
+            self._keep_in_sight(hidden, fly_s, budget.straight_home)
         self.lanes = np.concatenate([[0], np.cumsum(np.append(pieces.lane[1:] != pieces.lane[:-1], True))])
         up, down = model.climb(budget.climb_m), model.descent(budget.climb_m)
         self.fixed_s, self.fixed_wh = up[0] + down[0], up[1] + down[1]
+
+    def _keep_in_sight(self, hidden: NDArray[np.bool_], fly_s: Array, strictly: bool) -> None:
+        """Pieces from which the way home is not clear: forbidden, or dear where another home is better."""
+        if strictly:
+            self.unseen = self.unseen + np.cumsum(np.pad(hidden, ((0, 0), (1, 0))), axis=1)
+            return
+        seconds = np.where(hidden & ~hidden.all(axis=0), _HIDDEN_WEIGHT * fly_s, 0.0)
+        self.hidden = np.concatenate([np.zeros((len(hidden), 1)), np.cumsum(seconds, axis=1)], axis=1)
 
     @staticmethod
     def _legs(homes: Array, ends: Array, router: Router | None, model: FlightModel) -> tuple[Array, Array]:
@@ -151,7 +173,13 @@ def _length(way: Array | None) -> float:
 
 
 def split(
-    pieces: Pieces, homes: Array, router: Router, model: FlightModel, budget: Budget, dearer: Array | None = None
+    pieces: Pieces,
+    homes: Array,
+    router: Router,
+    model: FlightModel,
+    budget: Budget,
+    dearer: Array | None = None,
+    hidden: NDArray[np.bool_] | None = None,
 ) -> list[Cut]:
     """The cheapest cuts of a tour into sorties; pieces that no sortie can fly are left out.
 
@@ -162,12 +190,13 @@ def split(
         model: Time and energy.
         budget: What one sortie may use.
         dearer: (n,) factors by which pieces draw more than estimated; None: 1.
+        hidden: (m, n) whether the straight way to a home is closed from a piece; None: nowhere.
 
     Returns:
         Sorties in order; a piece in none of them cannot be reached within the budget.
     """
     factors = np.ones(len(pieces)) if dearer is None else dearer
-    costs = _Costs(pieces, homes, router, model, budget, factors)
+    costs = _Costs(pieces, homes, router, model, budget, factors, hidden)
     alone = costs.out_wh + costs.back_wh + np.diff(costs.energy) - costs.link_wh + costs.fixed_wh
     can = np.flatnonzero(((alone <= budget.energy_wh) & (np.diff(costs.unseen, axis=1) == 0)).any(axis=0))
     runs = np.split(can, np.flatnonzero(np.diff(can) > 1) + 1) if len(can) else []
@@ -193,6 +222,7 @@ def _split_run(low: int, high: int, costs: _Costs, budget: Budget) -> list[Cut]:
         total_s = costs.out_s[:, first] + costs.back_s[:, [last]] + run_s + costs.fixed_s
         total_wh = costs.out_wh[:, first] + costs.back_wh[:, [last]] + run_wh + costs.fixed_wh
         fits = (total_wh <= budget.energy_wh) & (costs.unseen[:, [last + 1]] == costs.unseen[:, first])
+        total_s = total_s + costs.hidden[:, [last + 1]] - costs.hidden[:, first]
         total_s = np.where(fits, total_s, np.inf) + best[starts] + budget.swap_s
         home, at = divmod(int(np.argmin(total_s)), total_s.shape[1])
         if np.isfinite(total_s[home, at]):

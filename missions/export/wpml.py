@@ -40,7 +40,8 @@ def _mission_config(document: Element, sortie: PlannedSortie, result: PlanResult
     config = _wpml(document, "missionConfig")
     _put(config, "flyToWaylineMode", "safely")
     _put(config, "finishAction", "goHome")
-    _put(config, "exitOnRCLost", "executeLostAction")
+    # The route is clear of everything closed, a straight flight home may not be: then a lost link changes nothing.
+    _put(config, "exitOnRCLost", "executeLostAction" if sortie.home_in_sight else "goContinue")
     _put(config, "executeRCLostAction", "goBack")
     _put(config, "takeOffSecurityHeight", max(_SECURITY_HEIGHT_M, round(float(sortie.route.height_rel_m[0]), 1)))
     _put(config, "globalTransitionalSpeed", min(profile.cruise_mps, _TRANSIT_LIMIT_MPS))

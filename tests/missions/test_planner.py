@@ -81,7 +81,7 @@ def test_unknown_heights_block_or_warn(town: Path, draw: Draw) -> None:
     warned = plan_patrol(
         PlanRequest(town, obstacles=obstacles, gsd_m=0.08, clearances=Clearances(unknown_blocks=False))
     )
-    assert ["crane" in refusal.what for refusal in blocked.refused] == [True]
+    assert any("crane" in refusal.what for refusal in blocked.refused)
     assert warned.refused[0].what.startswith("warning")
     near = shapely.Point(FRAME.to_xy([FRAME.to_lonlat([(200, 200)])[0]])[0])
     ways = [shapely.linestrings(s.route.points) for s in blocked.sorties]

@@ -144,7 +144,7 @@ def plan(
 
         result["reasons"] = reasons(planned)
         lines += result["reasons"]
-    if made.refused:
+    if any(not item.what.startswith("warning:") for item in made.refused):
         raise PartlyDone(result, lines)
     return result, lines
 
@@ -225,7 +225,9 @@ def plan_lines(plan_json: dict[str, Any], out: Path) -> list[str]:
     views = sum(len(sortie.get("views", ())) for sortie in sorties)
     if views:
         lines.append(f"{views} photographs of places from standstills")
-    lines += [f"left out: {item['what']}: {item['why']}; {item['remedy']}" for item in plan_json["refused"]]
+    for item in plan_json["refused"]:
+        said = f"{item['what']}: {item['why']}; {item['remedy']}"
+        lines.append(said if said.startswith("warning:") else f"left out: {said}")
     return [*lines, f"written to {out}"]
 
 
@@ -279,7 +281,7 @@ def replan(
     result: dict[str, Any] = {**changes, "plan": done.plan.model_dump(mode="json")}
     lines = [f"{name}: {', '.join(ids) or 'none'}" for name, ids in changes.items()]
     lines += plan_lines(result["plan"], out)
-    if done.plan.refused:
+    if any(not item.what.startswith("warning:") for item in done.plan.refused):
         raise PartlyDone(result, lines)
     return result, lines
 

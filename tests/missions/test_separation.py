@@ -1,0 +1,120 @@
+"""Own aircraft apart, and the straight flight home: by the planner's choice and by the verifier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+
+from missions.airspace import Clearances
+from missions.coverage import Strip
+from missions.flying import Flown
+from missions.plan import read_plan, write_plan
+from missions.planner import PlanRequest, export_plan, plan_patrol
+from missions.result import Timed
+from missions.route import Route
+from missions.routing import Router
+from missions.separation import kept_apart
+from missions.verify import verify_plan
+from tests.missions.conftest import FRAME, Draw
+
+NOON = datetime(2026, 11, 23, 4, tzinfo=UTC)
+
+
+def sortie(crew: str, points: list[tuple[float, float]], late_s: float = 0.0, height_m: float = 100.0) -> Timed:
+    xy = np.array(points, dtype=float)
+    length = float(np.hypot(*np.diff(xy, axis=0).T).sum()) + 2 * height_m
+    route = Route(xy, np.full(len(xy), height_m), np.zeros(len(xy), dtype=bool), 20.0)
+    flown = Flown(xy[0], route, Strip(50, 40, 20, 10, height_m), length / 10.0, 30.0)
+    return Timed(NOON + timedelta(seconds=late_s), crew, flown)
+
+
+ACROSS = [(0.0, 0.0), (1000.0, 0.0), (0.0, 0.0)]
+ATHWART = [(500.0, -500.0), (500.0, 500.0), (500.0, -500.0)]
+
+
+def test_the_later_of_two_that_would_meet_waits() -> None:
+    timed, left = kept_apart(
+        [sortie("C01", ACROSS), sortie("C02", ATHWART)], np.zeros(2), lambda i, s: True, chained=True
+    )
+    assert left == [] and timed[0].start_utc == NOON
+    assert timedelta(0) < timed[1].start_utc - NOON <= timedelta(seconds=120)
+    again, _ = kept_apart(timed, np.zeros(2), lambda i, s: True, chained=True)
+    assert again == timed
+
+
+def test_height_and_time_and_one_crew_are_apart_enough() -> None:
+    for other in (sortie("C02", ATHWART, height_m=70.0), sortie("C02", ATHWART, late_s=600), sortie("C01", ATHWART)):
+        timed = [sortie("C01", ACROSS), other]
+        assert kept_apart(timed, np.zeros(2), lambda i, s: True, chained=True) == (timed, [])
+    timed = [sortie("C01", ACROSS), sortie("C02", ATHWART, height_m=70.0)]
+    assert kept_apart(timed, np.array([0.0, 30.0]), lambda i, s: True, chained=True)[0] != timed
+
+
+def test_who_cannot_wait_is_named_and_later_sorties_wait_too() -> None:
+    timed = [sortie("C01", ACROSS), sortie("C02", ATHWART), sortie("C02", ATHWART, late_s=900)]
+    same, left = kept_apart(timed, np.zeros(3), lambda i, s: False, chained=True)
+    assert same == timed and len(left) == 1 and "C01 and C02" in left[0].what
+    moved, _ = kept_apart(timed, np.zeros(3), lambda i, s: True, chained=True)
+    assert moved[2].start_utc - timed[2].start_utc == moved[1].start_utc - timed[1].start_utc
+    alone, _ = kept_apart(timed, np.zeros(3), lambda i, s: True, chained=False)
+    assert alone[2] == timed[2]
+
+
+def test_the_verifier_sees_two_aircraft_meet(town: Path, tmp_path: Path) -> None:
+    site = tuple(FRAME.to_lonlat([(200, -20)])[0])
+    export_plan(plan_patrol(PlanRequest(town, gsd_m=0.08, crews=2, sites=(site,))), tmp_path / "p")
+    assert verify_plan(tmp_path / "p", town).meeting_s == 0
+    plan = read_plan(tmp_path / "p")
+    first = plan.sorties[0]
+    twin = first.model_copy(update={"id": plan.sorties[1].id, "crew": "C02"})
+    write_plan(plan.model_copy(update={"sorties": (first, twin)}), tmp_path / "p" / "plan.json")
+    verdict = verify_plan(tmp_path / "p", town)
+    assert verdict.meeting_s > 30 and "meet for" in verdict.warnings[0]
+
+
+def test_hidden_is_what_the_triangle_to_home_crosses() -> None:
+    router = Router([shapely.box(40, 40, 60, 60)])
+    homes = np.array([[0.0, 0.0], [100.0, 0.0]])
+    start, end = (
+        np.array([[90.0, 80.0], [0.0, 100.0], [30.0, 100.0]]),
+        np.array([[80.0, 90.0], [10.0, 100.0], [100.0, 70.0]]),
+    )
+    assert router.hidden(homes, start, end).tolist() == [[True, False, True], [False, True, True]]
+    assert not Router([]).hidden(homes, start, end).any()
+
+
+@pytest.fixture
+def walled(draw: Draw) -> tuple[Path, Path]:
+    """A square with a zone in its middle that hides a third of it from any one side."""
+    zone = (shapely.box(250, 150, 450, 550), {"kind": "no-fly", "name": "wall"})
+    return draw("a.geojson", [(shapely.box(0, 0, 700, 700), {})]), draw("z.geojson", [zone])
+
+
+def test_sites_are_chosen_so_that_the_way_home_is_clear(walled: tuple[Path, Path], tmp_path: Path) -> None:
+    area, zones = walled
+    west = tuple(FRAME.to_lonlat([(-30, 350)])[0])
+    poor = plan_patrol(PlanRequest(area, zones=zones, gsd_m=0.08, sites=(west,)))
+    export_plan(poor, tmp_path / "poor")
+    blind = verify_plan(tmp_path / "poor", area, zones)
+    assert blind.closed_m == 0 and blind.return_m > 300 and "wall" in blind.warnings[0]
+    assert any("straight flight home" in item.why for item in poor.refused)
+    export_plan(plan_patrol(PlanRequest(area, zones=zones, gsd_m=0.08)), tmp_path / "good")
+    assert verify_plan(tmp_path / "good", area, zones).return_m < 0.2 * blind.return_m
+
+
+def test_a_clear_way_home_may_be_demanded(walled: tuple[Path, Path], tmp_path: Path) -> None:
+    area, zones = walled
+    west = tuple(FRAME.to_lonlat([(-30, 350)])[0])
+    strict = Clearances(straight_home=True)
+    result = plan_patrol(PlanRequest(area, zones=zones, gsd_m=0.08, sites=(west,), clearances=strict))
+    assert any("stretches of lane" in item.what for item in result.refused)
+    lanes = [s.route.points[i : i + 2] for s in result.sorties for i in np.flatnonzero(s.route.shooting)]
+    home = result.task.frame.to_xy([west])[0]
+    closed = result.task.airspace.no_fly
+    assert not any(shapely.linestrings([home, end]).intersects(closed) for lane in lanes for end in lane)
+    assert replace(strict, straight_home=False) == Clearances()
