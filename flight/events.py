@@ -56,6 +56,7 @@ class ProgressEvent:
         flown_s: Seconds since take-off by the vehicle's clock.
         link_age_s: Seconds since its last packet.
         guard: What the guard is doing about it, "" where nothing.
+        heading_deg: Where its nose points, NaN where unknown.
     """
 
     sortie_id: str
@@ -72,6 +73,7 @@ class ProgressEvent:
     flown_s: float
     link_age_s: float
     guard: str = ""
+    heading_deg: float = float("nan")
 
 
 @dataclass(frozen=True)

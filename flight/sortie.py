@@ -345,7 +345,7 @@ class SortieFlight:
             ProgressEvent(
                 self.sortie_id, self.vehicle.system_id, state.mode, self.reached_item, self.orders.last_item, at.lon,
                 at.lat, at.height_rel_m, at.speed_mps, battery, self.photos.count if self.photos else 0,
-                state.boot_s - begun_s, now_s() - state.last_packet_s, guard,
+                state.boot_s - begun_s, now_s() - state.last_packet_s, guard, at.heading_deg,
             )
         )  # fmt: skip
 

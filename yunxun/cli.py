@@ -6,7 +6,7 @@ import signal
 
 import typer
 
-from yunxun.commands import accounts, fleet, flying, imaging, keeping, learning, logs, patrol, planning, serving
+from yunxun.commands import accounts, docks, fleet, flying, imaging, keeping, learning, logs, patrol, planning, serving
 
 app = typer.Typer(
     name="yunxun",
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for room in (planning, flying, fleet, logs, imaging, learning, accounts, keeping, serving, patrol):
+for room in (planning, flying, fleet, docks, logs, imaging, learning, accounts, keeping, serving, patrol):
     room.register(app)
 
 

@@ -1,6 +1,6 @@
 """A dock on Debian's mosquitto: what it says is seen, what is garbage is counted, and nothing is answered."""
 
-import json
+import contextlib
 import math
 import shutil
 import socket
@@ -13,6 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from flight.dock import DockListener
 from flight.errors import LinkError
+from simulators.dock import DockTask, SimulatedDock
+from simulators.errors import SimulatorError
 from tests.flight.test_link import free_port
 
 DOCK, DRONE = "7CTDM0000001", "1581F6Q8D0000001"
@@ -38,40 +40,6 @@ def broker(tmp_path_factory):
     process.wait()
 
 
-class SimulatedDock:
-    """Says what a Dock 2 with a Matrice 3D says during a flight task."""
-
-    def __init__(self, port):
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def say(self, topic, data, method="", raw=None):
-        body = {"tid": "t", "bid": "b", "timestamp": int(time.time() * 1000), "gateway": DOCK, "data": data}
-        if method:
-            body |= {"method": method, "need_reply": 1}
-        self.client.publish(topic, raw if raw is not None else json.dumps(body), qos=1).wait_for_publish(5)
-
-    def osd(self, step):
-        self.say(
-            f"thing/product/{DRONE}/osd",
-            {
-                "mode_code": 5, "longitude": 118.35 + step * 1e-5, "latitude": 35.05, "height": 160.0,
-                "elevation": 100.0,
-                "horizontal_speed": 12.5, "vertical_speed": 0.0, "attitude_head": -90.0,
-                "battery": {"capacity_percent": 80 - step, "remain_flight_time": 1200},
-            },
-        )  # fmt: skip
-
-    def progress(self, percent, status, **ext):
-        self.say(
-            f"thing/product/{DOCK}/events",
-            {"result": 0, "output": {"status": status, "progress": {"percent": percent, "current_step": 19},
-                                     "ext": {"flight_id": "F1", **ext}}},
-            "flighttask_progress",
-        )  # fmt: skip
-
-
 def until(condition, seconds=10):
     end = time.monotonic() + seconds
     while not condition():
@@ -80,56 +48,76 @@ def until(condition, seconds=10):
 
 
 def test_a_flight_task_is_followed_to_its_break_point(broker):
-    changes = []
-    with DockListener(f"mqtt://127.0.0.1:{broker}", changes.append) as listener:
-        dock = SimulatedDock(broker)
-        dock.say(f"sys/product/{DOCK}/status", {"sub_devices": [{"sn": DRONE, "type": 91}]}, "update_topo")
-        for step in range(5):
-            dock.osd(step)
-        dock.say(f"thing/product/{DRONE}/state", {"firmware_version": "10.01", "home_distance": 12.0})
-        dock.progress(40, "in_progress", current_waypoint_index=7, media_count=33)
-        dock.progress(
-            45, "failed", current_waypoint_index=8,
-            break_point={"index": 8, "state": 1, "progress": 0.4, "wayline_id": 0, "break_reason": 773,
-                         "latitude": 35.051, "longitude": 118.352},
-        )  # fmt: skip
+    changes, url = [], f"mqtt://127.0.0.1:{broker}"
+    way = ((118.35, 35.05), (118.352, 35.05), (118.352, 35.052))
+    task = DockTask(way, speed_mps=40.0, breaks_at=0.75, break_reason=773)
+    with DockListener(url, changes.append) as listener, SimulatedDock(url, DOCK, DRONE) as dock:
+        dock.fly(task, speedup=50.0)
         until(lambda: (t := listener.devices.get(DOCK)) and t.task and t.task.break_point)
-        until(lambda: DRONE in listener.devices and "firmware_version" in listener.devices[DRONE].properties)
+        until(lambda: listener.devices[DRONE].properties.get("mode_code") == 0)
         devices = listener.devices
-        seen = devices[DRONE].sighting()
-        dock.client.loop_stop()
+    seen, flown = devices[DRONE].sighting(), devices[DOCK].task
     assert devices[DOCK].online == (DRONE,)
-    assert (seen.lon, seen.lat) == pytest.approx((118.35004, 35.05))
-    assert (seen.height_rel_m, seen.battery) == (100.0, 0.76)
-    assert (seen.mode, seen.heading_deg) == ("航线飞行", 270.0)
-    assert seen.age_s < 10
-    task = devices[DOCK].task
-    assert (task.flight_id, task.status, task.progress, task.waypoint) == ("F1", "failed", 0.45, 8)
-    assert (task.break_point.index, task.break_point.progress, task.break_point.reason_text) == (8, 0.4, "低电量返航")
-    assert len(changes) >= 8
+    assert devices[DRONE].properties["firmware_version"]
+    total_m = sum(task.legs_m())
+    lon, lat, heading, index, leg = task.place(0.75 * total_m)
+    assert (seen.lon, seen.lat) == pytest.approx((lon, lat))
+    assert (seen.mode, seen.heading_deg) == ("待机", pytest.approx(heading % 360))
+    assert 0 < seen.battery <= 1 and seen.age_s < 10
+    assert (flown.flight_id, flown.status, flown.waypoint) == ("F1", "failed", index)
+    assert flown.progress == pytest.approx(0.75, abs=0.01)
+    assert flown.media == int(0.75 * total_m / task.photos_m)
+    assert flown.break_point.index == index == 1
+    assert flown.break_point.progress == pytest.approx(leg)
+    assert flown.break_point.reason_text == "低电量返航"
+    modes = [c.sighting().mode for c in changes if c.sn == DRONE and "mode_code" in c.properties]
+    assert modes.count("航线飞行") >= 5
+    assert modes[-3:] == ["自动返航", "自动降落", "待机"]
+
+
+def test_a_task_that_is_flown_out_has_no_break_point(broker):
+    url = f"mqtt://127.0.0.1:{broker}"
+    with DockListener(url) as listener, SimulatedDock(url, "DOCK2", "DRONE2") as dock:
+        dock.fly(DockTask(((118.35, 35.05), (118.351, 35.05)), speed_mps=60.0), speedup=50.0)
+        until(lambda: (t := listener.devices.get("DOCK2")) and t.task and t.task.status == "ok")
+        task = listener.devices["DOCK2"].task
+    assert (task.progress, task.break_point) == (1.0, None)
+
+
+@pytest.mark.parametrize("way", [(), ((118.35, 35.05),), ((118.35, 35.05), (118.35, 35.05))])
+def test_a_task_that_goes_nowhere_is_told(broker, way):
+    with SimulatedDock(f"mqtt://127.0.0.1:{broker}") as dock, pytest.raises(SimulatorError, match="two waypoints"):
+        dock.fly(DockTask(way))
+
+
+def raw(dock, topic, body):
+    dock._client.publish(topic, body, qos=1).wait_for_publish(5)
 
 
 def test_garbage_is_counted_and_nothing_is_ever_published(broker):
     said = []
+
+    def known(name):
+        return DRONE in listener.devices and name in listener.devices[DRONE].properties
+
     ear = mqtt.Client(CallbackAPIVersion.VERSION2)
     ear.on_message = lambda c, d, m: said.append(m.topic)
     ear.connect("127.0.0.1", broker)
     ear.subscribe("#")
     ear.loop_start()
-    with DockListener(f"mqtt://127.0.0.1:{broker}") as listener:
-        dock = SimulatedDock(broker)
-        for raw in (b"\xff\xfe", b"[]", b'{"data": 5}', b"{", b'"x"', b'{"timestamp": 1}'):
-            dock.say(f"thing/product/{DRONE}/osd", None, raw=raw)
+    with DockListener(f"mqtt://127.0.0.1:{broker}") as listener, contextlib.ExitStack() as stack:
+        dock = stack.enter_context(SimulatedDock(f"mqtt://127.0.0.1:{broker}", DOCK, DRONE))
+        for body in (b"\xff\xfe", b"[]", b'{"data": 5}', b"{", b'"x"', b'{"timestamp": 1}'):
+            raw(dock, f"thing/product/{DRONE}/osd", body)
         dock.say(f"thing/product/{DRONE}/events", {"output": "odd"}, "flighttask_progress")
         dock.say(f"thing/product/{DRONE}/osd", {"battery": "full", "longitude": None, "mode_code": "5"})
-        until(lambda: listener.bad_messages == 6 and "battery" in (listener.devices.get(DRONE) or dock).properties)
+        until(lambda: listener.bad_messages == 6 and known("battery"))
         seen = listener.devices[DRONE].sighting()
-        dock.client.loop_stop()
     ear.loop_stop()
     assert math.isnan(seen.battery)
     assert math.isnan(seen.lon)
     assert listener.devices[DRONE].task is None
-    assert {topic.rsplit("/", 1)[1] for topic in said} <= {"osd", "events"}
+    assert {topic.rsplit("/", 1)[1] for topic in said} <= {"osd", "events", "status"}
 
 
 def test_no_broker_and_no_url_are_told():

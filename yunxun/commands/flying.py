@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from flight.batteries import BatterySwap
     from flight.events import FlightEvent
     from missions.plan import Plan
+    from yunxun.positions import PositionFeed
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 # Linyi's centre: where vehicles stand when nothing else is said.
@@ -146,6 +148,8 @@ def fly(
     weather: WeatherFile = None,
     override: Overrides = None,
     key: KeyFile = None,
+    api: Annotated[str, typer.Option(help="A server that shows where the aircraft are: http://HOST:PORT.")] = "",
+    token: Annotated[str, typer.Option(help="Token for it, of role pilot.", envvar="YUNXUN_TOKEN")] = "",
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Fly a plan over MAVLink: upload, verify, arm, fly, record, land; sorties are dealt to vehicles in order.
@@ -162,12 +166,12 @@ def fly(
         return _ask_pilots(plan, bool(connect))
     if bool(connect) == bool(simulate):
         raise YunxunError("give either --connect URL (one or more real vehicles) or --simulate N")
-    folder = PatrolFolder(out)
+    folder, feed = PatrolFolder(out), _feed(api, token, plan)
     if simulate:
-        result = _fly_simulated(plan_dir, folder, simulate, speedup, ground, start, as_json)
+        result = _fly_simulated(plan_dir, folder, simulate, speedup, ground, start, feed, as_json)
     else:
         clearance = Clearance(policy, operation, roster, pilot, weather, tuple(override or ()), key)
-        result = _fly_real(plan_dir, folder, connect or [], speedup, operator, clearance, as_json)
+        result = _fly_real(plan_dir, folder, connect or [], speedup, operator, clearance, feed, as_json)
     lines = [
         f"{s['id']}: {s['state']}, {s['photos']} photographs, {s['duration_s'] / 60:.1f} min"
         + (f": {s['why']}" if s["why"] else "")
@@ -181,16 +185,37 @@ def fly(
     return result, lines
 
 
+def _feed(api: str, token: str, plan: Plan) -> PositionFeed | None:
+    from yunxun.positions import PositionFeed
+
+    return PositionFeed(api, token, plan.plan_id) if api else None
+
+
 def _fly_simulated(
-    plan_dir: Path, folder: PatrolFolder, count: int, speedup: float, ground: str, start: datetime | None, quiet: bool
+    plan_dir: Path,
+    folder: PatrolFolder,
+    count: int,
+    speedup: float,
+    ground: str,
+    start: datetime | None,
+    feed: PositionFeed | None,
+    quiet: bool,
 ) -> dict[str, Any]:
     from yunxun.simulation import fly_simulated
 
     start_utc = start.replace(tzinfo=UTC) if start is not None and start.tzinfo is None else start
-    with progress_bar(quiet) as report:
-        return fly_simulated(
-            plan_dir, folder, count, speedup=speedup, ground=ground, report=report, start_utc=start_utc
+    with progress_bar(quiet) as report, feed or contextlib.nullcontext():
+        flown = fly_simulated(
+            plan_dir, folder, count, speedup=speedup, ground=ground, report=report, start_utc=start_utc,
+            on_event=feed.take if feed is not None else None,
         )  # fmt: skip
+    _tell_trouble(feed)
+    return flown
+
+
+def _tell_trouble(feed: PositionFeed | None) -> None:
+    if feed is not None and feed.trouble:
+        errors.print(f"{feed.failed} positions did not reach the server: {feed.trouble}", markup=False)
 
 
 def by_hand(plan: Plan) -> bool:
@@ -222,17 +247,27 @@ def _fly_real(
     speedup: float,
     operator: str,
     clearance: Clearance,
+    feed: PositionFeed | None,
     quiet: bool,
 ) -> dict[str, Any]:
+    from flight.events import TextEvent
     from flight.operation import fly_plan
 
     overrides, papers, key = clearance.overrides(operator), clearance.papers(), clearance.signing()
-    with FlightTable() as table:
+    with FlightTable() as table, feed or contextlib.nullcontext():
+
+        def show(event: FlightEvent) -> None:
+            if feed is not None:
+                feed.take(event)
+            if not quiet or isinstance(event, TextEvent):
+                table.show(event)
+
         flown = fly_plan(
-            plan_dir, urls, folder.flight, operator=operator, on_event=None if quiet else table.show,
+            plan_dir, urls, folder.flight, operator=operator, on_event=show,
             swap_battery=ask_for_battery, speedup=speedup, key=key, overrides=overrides, policy=clearance.policy,
             papers=papers, interruptible=True,
         )  # fmt: skip
+    _tell_trouble(feed)
     return {
         "sorties": [
             {
