@@ -23,6 +23,7 @@ from api.cases.routes import router as cases
 from api.cases.tables_routes import router as codes
 from api.context import Context
 from api.database import Database
+from api.evidence.retention_routes import router as retention
 from api.evidence.routes import router as evidence
 from api.facets.routes import router as facets
 from api.feed import service as feed_service
@@ -32,6 +33,7 @@ from api.jobs.routes import router as jobs
 from api.limits import LimitBody
 from api.ogc.routes import router as ogc
 from api.patrols.routes import router as patrols
+from api.patrols.sorties import router as sorties
 from api.platform.routes import router as platform
 from api.review.routes import router as review
 from api.settings import ApiSettings
@@ -94,6 +96,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         auth,
         oidc,
         patrols,
+        sorties,
         jobs,
         candidates,
         review,
@@ -103,6 +106,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         grid,
         facets,
         evidence,
+        retention,
         codes,
         platform,
         ogc,

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.auth.oidc_settings import OidcSettings
 from api.errors import ApiError
+from api.evidence.retention_rules import RetentionRules
+from api.tiles.privacy import PrivacyRules
 
 
 class ApiSettings(BaseModel):
@@ -41,6 +43,8 @@ class ApiSettings(BaseModel):
         max_upload_bytes: Largest uploaded photograph.
         rate_per_s: Requests a second that one token may make on average; 0 for no limit.
         rate_burst: Requests it may make at once.
+        privacy: What may be shown of people and vehicles.
+        retention: What is kept, thinned and deleted.
         oidc: The bureau's identity provider; None for local accounts only.
     """
 
@@ -68,6 +72,8 @@ class ApiSettings(BaseModel):
     max_upload_bytes: int = 64 * 1024 * 1024
     rate_per_s: float = 0.0
     rate_burst: int = 200
+    privacy: PrivacyRules = PrivacyRules()
+    retention: RetentionRules = RetentionRules()
     oidc: OidcSettings | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
 

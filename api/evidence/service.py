@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from api.evidence.store import Store, open_store
 from api.patrols import service as patrols
 from api.patrols.models import Patrol
 from api.tiles import crops
+from api.tiles.privacy import Hidden, finest_gsd_m
 
 # Two to four pictures go with a case; links do not cross a network gap, and the vendor's call takes 1 MB each.
 MAX_PICTURE_BYTES = 1_000_000
@@ -33,11 +34,12 @@ _VIEWS: tuple[crops.View, ...] = ("overview", "detail")
 
 @dataclass(frozen=True)
 class Picture:
-    """A derived picture, its name in the case, and the original that it shows (None: a mosaic)."""
+    """A derived picture, its name in the case, the original that it shows (None: a mosaic), what was hidden in it."""
 
     name: str
     data: bytes
     parent: str | None
+    hidden: Hidden
 
 
 def collect(here: Context, case_id: Any) -> int:
@@ -94,16 +96,19 @@ def _pictures(
     patrol: Patrol,
     photos: list[tuple[str, Path, tuple[float, float, float, float]]],
 ) -> list[Picture]:
+    rules = here.settings.privacy
     mosaic, before = patrols.path_of(patrol, "mosaic"), patrols.path_of(patrol, "baseline")
     made: list[Picture] = []
     for name, path in (("after", mosaic), ("before", before)):
         if path is not None:
-            chip = crops.chip_jpeg(path, candidate.geom, like=mosaic, size_px=900)
-            made.append(Picture(name, _stamp(here, chip, case, patrol, name), None))
+            chip = crops.chip_jpeg(path, candidate.geom, like=mosaic, size_px=900, rules=rules)
+            made.append(Picture(name, _stamp(here, chip, case, patrol, name), None, Hidden("mosaic")))
+    poses, report = patrols.path_of(patrol, "poses"), patrols.path_of(patrol, "report")
     for k, (sha, path, box) in enumerate(photos, 1):
+        gsd_m = finest_gsd_m(path, poses, report)
         for view in _VIEWS if k == 1 else _VIEWS[1:]:
-            data = crops.frame_jpeg(path, box, view=view)
-            made.append(Picture(f"frame-{k}-{view}", _stamp(here, data, case, patrol, path.name), sha))
+            data, hidden = crops.frame_picture(path, box, view=view, gsd_m=gsd_m, rules=rules)
+            made.append(Picture(f"frame-{k}-{view}", _stamp(here, data, case, patrol, path.name), sha, hidden))
     return made
 
 
@@ -187,7 +192,7 @@ def _keep_picture(session: Session, store: Store, patrol: Patrol, picture: Pictu
                 patrol_id=patrol.id,
                 file=f"{picture.name}.jpg",
                 captured_at=patrol.flown_at,
-                capture={},
+                capture={"hidden": asdict(picture.hidden)},
                 stored_at=utcnow(),
             )
         )

@@ -27,12 +27,16 @@ class Due(BaseModel):
 
 
 class ReviewerToday(BaseModel):
-    """What one reviewer decided since midnight."""
+    """What one reviewer decided since midnight: how much, how fast (pauses left out), how often as is known."""
 
     name: str
     decided_today: int
     accepted: int
     rejected: int
+    median_s: float | None
+    per_hour: int | None
+    gold_answered: int
+    gold_agreed: int
 
 
 class FacetsOut(BaseModel):

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.base import utcnow
 from api.candidates.models import Candidate
 from api.cases.models import OPEN_SQL, Case, CaseCount, CaseDay
+from api.facets.reviewers import reviewers_today
 
 DAYS = 14
 # A screen shows 5000+ beyond: nobody acts on the difference, and counting stays short.
@@ -78,17 +79,4 @@ def _due(session: Session, midnight: datetime, districts: tuple[str, ...]) -> di
 
 
 def _reviewers(session: Session, midnight: datetime, districts: tuple[str, ...]) -> list[dict[str, Any]]:
-    accepted = func.sum(case((Candidate.state == "accepted", 1), else_=0))
-    rejected = func.sum(case((Candidate.state == "rejected", 1), else_=0))
-    rows = session.execute(
-        select(Candidate.reviewer, func.count(), accepted, rejected)
-        .where(
-            Candidate.decided_at >= midnight, Candidate.reviewer.is_not(None), *_within(Candidate.district, districts)
-        )
-        .group_by(Candidate.reviewer)
-        .order_by(func.count().desc())
-        .limit(100)
-    ).all()
-    return [
-        {"name": name, "decided_today": int(n), "accepted": int(yes), "rejected": int(no)} for name, n, yes, no in rows
-    ]
+    return reviewers_today(session, midnight, *_within(Candidate.district, districts))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import secrets
+from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,13 +12,14 @@ from fastapi import APIRouter, BackgroundTasks, Header, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.base import iso, utcnow
 from api.candidates.models import Candidate
 from api.candidates.routes import CandidateOut, Number, PatrolId, candidate_out, candidates_out
 from api.cases.forms import form
-from api.context import Context, Here, Reviewer, problems
+from api.context import Context, Here, Officer, Reviewer, problems
 from api.errors import InvalidError
 from api.evidence.service import collect
-from api.review import service
+from api.review import gold, service
 
 log = logging.getLogger("api.review")
 router = APIRouter(prefix="/api/v1", tags=["review"], responses=problems(401, 403, 422))
@@ -86,7 +89,7 @@ def lease(here: Here, actor: Reviewer, body: LeaseIn | None = None) -> JSONRespo
     """Leases the next candidates, oldest first; what one holds already comes again."""
     wanted = body or LeaseIn()
     with here.database.write() as session:
-        rows = service.lease(
+        leased = service.lease(
             session,
             here.settings,
             actor,
@@ -97,7 +100,16 @@ def lease(here: Here, actor: Reviewer, body: LeaseIn | None = None) -> JSONRespo
         )
         conditions = service.queue_of(actor, wanted.family, wanted.patrol_id)
         waiting = service.counted(session, Candidate.state.in_(("pending", "second")), *conditions)
-        return JSONResponse({"items": candidates_out(session, rows, full=True), "waiting": waiting})
+        items = candidates_out(session, leased.rows, full=True)
+        known = gold.one_for(session, actor, leased.fresh, wanted.family, wanted.patrol_id)
+        if known is not None:
+            # Anywhere but at the front, where it would always stand.
+            until = iso(utcnow() + timedelta(seconds=here.settings.lease_s)) or ""
+            items.insert(
+                secrets.randbelow(len(items)) + 1,
+                gold.as_if_new(candidates_out(session, [known], full=True)[0], until),
+            )
+        return JSONResponse({"items": items, "waiting": waiting})
 
 
 @router.get("/review/counts")
@@ -121,6 +133,10 @@ def review(
     verdict = service.Verdict(**body.model_dump(exclude={"version"}), version=_version(if_match) or body.version)
     with here.database.write() as session:
         row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        known = gold.open_answer(session, row, actor)
+        if known is not None:
+            gold.answer(session, known, verdict.decision, verdict.reason)
+            return JSONResponse({"candidate": gold.as_if_new(candidate_out(row), ""), "case": None, "waits_for": None})
         case = service.decide(session, here.settings, row, verdict, actor)
         if case is not None:
             _after_filing(background, here, case.id)
@@ -157,6 +173,10 @@ def undo(patrol_id: PatrolId, n: Number, here: Here, actor: Reviewer) -> JSONRes
     """Takes the decision back; a filed case is withdrawn unless the platform has taken it up."""
     with here.database.write() as session:
         row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        known = gold.open_answer(session, row, actor)
+        if known is not None:
+            gold.take_back(known)
+            return JSONResponse(gold.as_if_new(candidate_out(row), ""))
         service.undo(session, row, actor)
         return JSONResponse(candidate_out(row))
 
@@ -168,6 +188,30 @@ def release(patrol_id: PatrolId, n: Number, here: Here, actor: Reviewer) -> JSON
         row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
         service.release(session, row, actor)
         return JSONResponse(candidate_out(row))
+
+
+class GoldOut(BaseModel):
+    """A candidate whose answer is vouched for."""
+
+    candidate_id: str
+    answer: str
+    set_by: str
+
+
+@router.put("/candidates/{patrol_id}/{n}/gold", responses=problems(404, 409))
+def put_gold(patrol_id: PatrolId, n: Number, here: Here, actor: Officer) -> GoldOut:
+    """Vouches for a decided candidate: it comes up, unmarked, among reviewers' work, and shows who agrees."""
+    with here.database.write() as session:
+        row = service.get(session, f"{patrol_id}/{n}", actor.districts, lock=True)
+        item = gold.put(session, row, actor)
+        return GoldOut(candidate_id=item.candidate_id, answer=item.answer, set_by=item.set_by)
+
+
+@router.delete("/candidates/{patrol_id}/{n}/gold", status_code=204, responses=problems(404))
+def delete_gold(patrol_id: PatrolId, n: Number, here: Here, actor: Officer) -> None:
+    """Takes a candidate out of the gold set."""
+    with here.database.write() as session:
+        gold.take_out(session, f"{patrol_id}/{n}", actor)
 
 
 class FileIn(BaseModel):

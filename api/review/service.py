@@ -53,6 +53,14 @@ class Verdict:
     scripted: bool = False
 
 
+@dataclass(frozen=True)
+class Leased:
+    """What a reviewer was given, and how many of them they did not hold before."""
+
+    rows: list[Candidate]
+    fresh: int
+
+
 def get(session: Session, candidate_id: str, districts: tuple[str, ...] = (), *, lock: bool = False) -> Candidate:
     """One candidate within the reader's districts.
 
@@ -75,7 +83,7 @@ def lease(
     family: str | None = None,
     patrol_id: str | None = None,
     state: str | None = None,
-) -> list[Candidate]:
+) -> Leased:
     """The next candidates for this reviewer, theirs alone for `lease_s`: oldest first."""
     now = utcnow()
     free = or_(Candidate.lease_until.is_(None), Candidate.lease_until < now, Candidate.lease_by == actor.name)
@@ -86,9 +94,10 @@ def lease(
     query = query.where(*queue_of(actor, family, patrol_id))
     query = query.order_by(Candidate.state, Candidate.pk).limit(limit).with_for_update(skip_locked=True)
     rows = list(session.scalars(query))
+    fresh = sum(row.lease_by != actor.name for row in rows)
     for row in rows:
         row.lease_by, row.lease_until = actor.name, now + timedelta(seconds=settings.lease_s)
-    return rows
+    return Leased(rows, fresh)
 
 
 def queue_of(actor: Actor, family: str | None, patrol_id: str | None) -> list[ColumnElement[bool]]:

@@ -18,6 +18,7 @@ from shapely import transform
 from shapely.geometry.base import BaseGeometry
 
 from api.errors import NotFoundError
+from api.tiles.privacy import DEFAULT_RULES, Hidden, PrivacyRules, hide, shown_px
 
 # A window that shows a thing with its surroundings: three times its size, at least this much ground.
 MIN_WINDOW_M = 24.0
@@ -32,7 +33,13 @@ Image.MAX_IMAGE_PIXELS = _MAX_PHOTO_PIXELS
 
 
 def chip_jpeg(
-    mosaic: Path, geometry: BaseGeometry, *, like: Path | None = None, outline: bool = True, size_px: int = CHIP_PX
+    mosaic: Path,
+    geometry: BaseGeometry,
+    *,
+    like: Path | None = None,
+    outline: bool = True,
+    size_px: int = CHIP_PX,
+    rules: PrivacyRules = DEFAULT_RULES,
 ) -> bytes:
     """A square chip of `mosaic` around a WGS84 geometry, its outline drawn.
 
@@ -42,6 +49,7 @@ def chip_jpeg(
         like: Another mosaic whose CRS names the window, so that before and after show the same ground.
         outline: Whether the geometry is drawn.
         size_px: Side of the chip.
+        rules: How fine the ground may be shown.
 
     Raises:
         NotFoundError: The mosaic is not there, or does not reach this place.
@@ -50,10 +58,12 @@ def chip_jpeg(
         crs = _crs_of(like or mosaic)
         with rasterio.open(mosaic) as dataset:
             shape, window = _square(geometry, crs)
-            pixels = _read(dataset, window, crs, size_px)
+            pixels = _read(dataset, window, crs, shown_px(window[2] - window[0], size_px, rules))
     except rasterio.errors.RasterioIOError as error:
         raise NotFoundError(f"the mosaic {mosaic.name} cannot be read: stitch the patrol again") from error
     image = Image.fromarray(pixels)
+    if image.width != size_px:
+        image = image.resize((size_px, size_px), Image.Resampling.BICUBIC)
     if outline:
         _draw(image, shape, window)
     return _jpeg(image)
@@ -133,9 +143,36 @@ _VIEWS: dict[str, float] = {"medium": 6.0, "detail": 2.0}
 
 
 def frame_jpeg(
-    photo: Path, bbox_px: tuple[float, float, float, float], *, view: View = "medium", mark: bool = True
+    photo: Path,
+    bbox_px: tuple[float, float, float, float],
+    *,
+    view: View = "medium",
+    mark: bool = True,
+    gsd_m: float | None = None,
+    rules: PrivacyRules = DEFAULT_RULES,
 ) -> bytes:
+    """`frame_picture` without the word of what was hidden."""
+    return frame_picture(photo, bbox_px, view=view, mark=mark, gsd_m=gsd_m, rules=rules)[0]
+
+
+def frame_picture(
+    photo: Path,
+    bbox_px: tuple[float, float, float, float],
+    *,
+    view: View = "medium",
+    mark: bool = True,
+    gsd_m: float | None = None,
+    rules: PrivacyRules = DEFAULT_RULES,
+) -> tuple[bytes, Hidden]:
     """A view of a photograph around a box (full-scale pixels), the box drawn; at most `FRAME_PX` a side.
+
+    Args:
+        photo: The file.
+        bbox_px: The box, pixels as stored.
+        view: How much of it.
+        mark: Whether the box is drawn.
+        gsd_m: The finest ground resolution it can have (`privacy.finest_gsd_m`); None: unknown, taken as close by.
+        rules: What may be shown.
 
     Raises:
         NotFoundError: The photograph is not there, or cannot be decoded.
@@ -151,16 +188,17 @@ def frame_jpeg(
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise NotFoundError(f"the photograph {photo.name} cannot be read") from error
     reduced = image.width / full[0]
-    box = tuple(value * reduced for value in bbox_px)
-    part = _part(image.size, box, _VIEWS.get(view))
+    x0, y0, x1, y1 = (value * reduced for value in bbox_px)
+    image, hidden = hide(image, (x0, y0, x1, y1), None if gsd_m is None else gsd_m / reduced, rules)
+    part = _part(image.size, (x0, y0, x1, y1), _VIEWS.get(view))
     cut = image.crop(part)
     scale = min(FRAME_PX / max(cut.size), 3.0)
     cut = cut.resize((max(int(cut.width * scale), 1), max(int(cut.height * scale), 1)), Image.Resampling.LANCZOS)
     if mark:
-        x0, x1 = sorted(((box[0] - part[0]) * scale, (box[2] - part[0]) * scale))
-        y0, y1 = sorted(((box[1] - part[1]) * scale, (box[3] - part[1]) * scale))
-        ImageDraw.Draw(cut).rectangle((x0, y0, x1, y1), outline=MARK, width=3)
-    return _jpeg(cut)
+        left, right = sorted(((x0 - part[0]) * scale, (x1 - part[0]) * scale))
+        top, bottom = sorted(((y0 - part[1]) * scale, (y1 - part[1]) * scale))
+        ImageDraw.Draw(cut).rectangle((left, top, right, bottom), outline=MARK, width=3)
+    return _jpeg(cut), hidden
 
 
 def _part(size: tuple[int, int], box: tuple[float, ...], around: float | None) -> tuple[int, int, int, int]:

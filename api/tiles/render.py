@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +13,10 @@ from rasterio.warp import transform_bounds
 
 from api.errors import NotFoundError
 from api.geo import Box
+from api.tiles.privacy import DEFAULT_RULES, PrivacyRules, shown_px
 
 TILE_PX = 256
+EQUATOR_M = 40_075_016.686
 _importing = threading.Lock()
 
 
@@ -26,8 +29,8 @@ def empty_png() -> bytes:
     return bytes(render(np.zeros((3, 1, 1), np.uint8), np.zeros((1, 1), np.uint8), img_format="PNG"))
 
 
-def tile_png(mosaic: Path, z: int, x: int, y: int) -> bytes:
-    """One tile as PNG; a transparent pixel outside the mosaic.
+def tile_png(mosaic: Path, z: int, x: int, y: int, rules: PrivacyRules = DEFAULT_RULES) -> bytes:
+    """One tile as PNG, no finer than the rules let be shown; a transparent pixel outside the mosaic.
 
     Raises:
         NotFoundError: The mosaic is not there, or no raster.
@@ -40,12 +43,22 @@ def tile_png(mosaic: Path, z: int, x: int, y: int) -> bytes:
 
     try:
         with Reader(str(mosaic)) as reader:
-            image = reader.tile(x, y, z, tilesize=TILE_PX, indexes=(1, 2, 3) if reader.dataset.count >= 3 else (1,))
+            indexes = (1, 2, 3) if reader.dataset.count >= 3 else (1,)
+            size = shown_px(_ground_m(z, y), TILE_PX, rules)
+            image = reader.tile(x, y, z, tilesize=size, indexes=indexes)
     except TileOutsideBounds:
         return empty_png()
     except rasterio.errors.RasterioIOError as error:
         raise NotFoundError(f"the mosaic {mosaic.name} cannot be read: stitch the patrol again") from error
+    if size != TILE_PX:
+        image = image.resize(TILE_PX, TILE_PX, resampling_method="bilinear")
     return bytes(image.render(img_format="PNG", ZLEVEL=1))
+
+
+def _ground_m(z: int, y: int) -> float:
+    """How much ground a tile's side covers, at its own latitude (spherical Mercator, as tiles are)."""
+    latitude = math.atan(math.sinh(math.pi * (1 - 2 * (y + 0.5) / 2**z)))
+    return EQUATOR_M * math.cos(latitude) / 2**z
 
 
 def bounds(mosaic: Path) -> Box:

@@ -16,6 +16,7 @@ from api.patrols import service as patrols
 from api.review.service import get
 from api.tiles import crops, render
 from api.tiles.files import stamp
+from api.tiles.privacy import finest_gsd_m
 
 router = APIRouter(prefix="/api/v1", tags=["pictures"], responses=problems(401, 403, 404, 422))
 Layer = Literal["after", "before"]
@@ -36,7 +37,9 @@ def tile(
 ) -> Response:
     """A 256-pixel Web Mercator tile of the patrol's mosaic, or of its baseline at the same address."""
     mosaic = _mosaic(here, patrol_id, layer)
-    data = here.pictures.get(f"tile:{stamp(mosaic)}:{z}/{x}/{y}", lambda: render.tile_png(mosaic, z, x, y))
+    rules = here.settings.privacy
+    key = f"tile:{stamp(mosaic)}:{z}/{x}/{y}:{rules.legible_gsd_m}"
+    data = here.pictures.get(key, lambda: render.tile_png(mosaic, z, x, y, rules))
     return Response(data, media_type="image/png", headers=_HEADERS)
 
 
@@ -62,6 +65,7 @@ def image(
     view: Annotated[crops.View, Query(description="how much of a photograph")] = "medium",
 ) -> Response:
     """The candidate's ground before or after (the same window of both), or its k-th best photograph around it."""
+    rules = here.settings.privacy
     with here.database.read() as session:
         candidate = get(session, f"{patrol_id}/{n}", actor.districts)
         patrol = patrols.get_patrol(session, candidate.patrol_id)
@@ -77,13 +81,19 @@ def image(
                 raise NotFoundError(f"photograph {frame.get('file') or frame['id'][:12]} is not on this machine")
     if photo is not None and box is not None:
         corners = (box[0], box[1], box[2], box[3])
-        key = f"frame:{stamp(photo)}:{corners}:{mark}:{view}"
-        data = here.pictures.get(key, lambda: crops.frame_jpeg(photo, corners, view=view, mark=mark))
+        poses, report = patrols.path_of(patrol, "poses"), patrols.path_of(patrol, "report")
+        key = f"frame:{stamp(photo)}:{corners}:{mark}:{view}:{rules!r}:{report is not None}"
+
+        def made() -> bytes:
+            gsd_m = finest_gsd_m(photo, poses, report)
+            return crops.frame_jpeg(photo, corners, view=view, mark=mark, gsd_m=gsd_m, rules=rules)
+
+        data = here.pictures.get(key, made)
     else:
         mosaic = _mosaic(here, patrol.id, "after" if name == "after" else "before")
         like = patrols.path_of(patrol, "mosaic")
-        key = f"chip:{stamp(mosaic)}:{like}:{candidate.content_sha256.hex()}:{mark}:{size}"
+        key = f"chip:{stamp(mosaic)}:{like}:{candidate.content_sha256.hex()}:{mark}:{size}:{rules.legible_gsd_m}"
         data = here.pictures.get(
-            key, lambda: crops.chip_jpeg(mosaic, candidate.geom, like=like, outline=mark, size_px=size)
+            key, lambda: crops.chip_jpeg(mosaic, candidate.geom, like=like, outline=mark, size_px=size, rules=rules)
         )
     return Response(data, media_type="image/jpeg", headers=_HEADERS)

@@ -1,4 +1,4 @@
-"""`yunxun verify`, `backup`, `restore` and `load`: what is kept, and what the city brings."""
+"""`yunxun verify`, `retention`, `backup`, `restore` and `load`: what is kept, and what the city brings."""
 
 from __future__ import annotations
 
@@ -69,6 +69,47 @@ def restore(
     return done, [f"restored from {folder}"]
 
 
+@command
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, delete nothing.")] = False,
+    as_json: AsJson = False,
+) -> tuple[dict[str, Any], list[str]]:
+    """Delete what the rules of `settings.toml` let go, on record; the worker does so every night.
+
+    Example: yunxun retention --dry-run
+    """
+    from api.database import Database, migrate
+    from api.evidence.retention import nightly, report
+
+    settings = api_settings(load_settings())
+    migrate(settings.url)
+    database = Database(settings.url, pool_size=1)
+    try:
+        told = report(settings, database) if dry_run else nightly(settings, database)
+    finally:
+        database.close()
+    return told, _retention_lines(told, dry_run)
+
+
+def _retention_lines(told: dict[str, Any], dry_run: bool) -> list[str]:
+    lines = []
+    verb = "would go" if dry_run or not told["enabled"] else "deleted"
+    for head, tallies in ((verb, told["going"]), ("stays", told["staying"])):
+        lines += [f"{head}: {t['files']} files, {t['size_bytes'] / 1e9:.3f} GB: {why}" for why, t in tallies.items()]
+    sweep = told["sweep"]
+    lines.append(
+        f"{told['used_gb']:.3f} GB of a budget of {told['budget_gb']:g} GB used, {told['free_gb']:.1f} GB free on disk"
+        + ("; OVER BUDGET: more room or shorter terms" if told["over_budget"] else "")
+    )
+    lines.append(
+        f"one sweep: {sweep['photos']} photographs of {sweep['mean_mb']} MB = {sweep['sweep_gb']:g} GB, of which "
+        f"{sweep['kept_of_a_sweep_gb']:g} GB stay after thinning; steadily {sweep['steady_gb']:g} GB"
+    )
+    if not dry_run and not told["enabled"]:
+        lines.append("nothing was deleted: set enabled = true under [retention] in settings.toml")
+    return lines
+
+
 class What(StrEnum):
     """What can be loaded."""
 
@@ -108,6 +149,7 @@ def load(
 def register(app: typer.Typer) -> None:
     """Adds this room's verbs."""
     app.command()(verify)
+    app.command()(retention)
     app.command()(backup)
     app.command()(restore)
     app.command()(load)

@@ -26,6 +26,8 @@ export const patrol = (id) => getJson(`/patrols/${path(id)}`);
 export const newPatrol = (body, key) => sendJson("/patrols", body, { key });
 export const tilePath = (id, when, z, x, y) => withQuery(`/patrols/${path(id)}/tiles/${z}/${x}/${y}.png`, { layer: when });
 export const patrolJobs = (id) => getJson(`/patrols/${path(id)}/jobs`);
+export const sorties = (id) => getJson(`/patrols/${path(id)}/sorties`);
+export const sortieFile = (id, name, kind) => getBlob(`/patrols/${path(id)}/sorties/${encodeURIComponent(name)}.${kind}`);
 export const startJob = (id, body, key) => sendJson(`/patrols/${path(id)}/jobs`, body, { key });
 export const cancelJob = (id) => sendJson(`/jobs/${path(id)}/cancel`, {});
 export const retryJob = (id) => sendJson(`/jobs/${path(id)}/retry`, {});
@@ -60,6 +62,8 @@ export const eventStream = (lastEventId, signal) => request(withQuery("/feed/str
 export const facets = (query) => getJson("/facets", query);
 export const deliveries = (state) => getJson("/platform/deliveries", { state, limit: 50 });
 export const retryDeliveries = () => sendJson("/platform/deliveries/retry", {});
+export const retention = () => getJson("/retention");
+export const putGold = (id) => sendJson(`/candidates/${path(id)}/gold`, {}, { method: "PUT" });
 export const where = (lon, lat) => getJson("/grid/where", { lon, lat });
 
 // Set-up

@@ -54,7 +54,9 @@ function actions(candidate, done) {
   };
   const decide = (body) => run(async () => (await api.decide(candidate.id, body, newKey(), candidate.version)).candidate);
   if (["accepted", "rejected"].includes(candidate.state)) {
-    return h("div.card-actions", {}, h("button", { type: "button", onclick: () => run(() => api.undoDecision(candidate.id, newKey())) }, "撤销结论"));
+    const vouch = async () => { await api.putGold(candidate.id); toast("已设为标准样本：将不加标记地混入审核员的待审疑点，用于核对审核质量"); return candidate; };
+    return h("div.card-actions", {}, h("button", { type: "button", onclick: () => run(() => api.undoDecision(candidate.id, newKey())) }, "撤销结论"),
+      session.may("officer") && h("button", { type: "button", title: "结论确凿时使用", onclick: () => run(vouch) }, "设为标准样本"));
   }
   if (!["pending", "second"].includes(candidate.state)) return null;
   const reason = h("select", { "aria-label": "不属实原因", onchange: () => reason.value && decide({ decision: "reject", reason: reason.value }) },

@@ -7,6 +7,8 @@ import { CASE_STATES, JOB_KINDS, JOB_STATES, clockText, countText, familyText, p
 
 const AGAIN_MS = 20_000;
 const PATROLS = 12;
+// Below this share of gold items answered as is known, an officer should look.
+const AGREE = 0.85;
 const ENDED = ["closed", "withdrawn", "voided", "refused"];
 
 /** Mounts the officer's screen. */
@@ -77,7 +79,10 @@ function bars(rows, total) {
 
 function reviewers(rows) {
   if (!rows.length) return h("p.muted", {}, "今日还没有审核");
-  return table(["姓名", "已审", "属实", "不属实", "属实率"], rows.map((one) => [one.name, countText(one.decided_today), countText(one.accepted), countText(one.rejected), percentText(one.accepted / Math.max(one.accepted + one.rejected, 1))]));
+  const agreed = (one) => (one.gold_answered ? h("span", { class: one.gold_agreed / one.gold_answered < AGREE ? "bad" : "", title: "与标准样本一致 / 已答标准样本" }, `${percentText(one.gold_agreed / one.gold_answered)}（${one.gold_agreed}/${one.gold_answered}）`) : "—");
+  return [table(["姓名", "已审", "属实率", "件/小时", "中位用时", "一致率"], rows.map((one) => [one.name, countText(one.decided_today),
+    h("span", { title: `属实 ${one.accepted}，不属实 ${one.rejected}` }, one.decided_today ? percentText(one.accepted / one.decided_today) : "—"), countText(one.per_hour), one.median_s == null ? "—" : `${one.median_s} 秒`, agreed(one)])),
+    h("p.muted", {}, "件/小时不计一分钟以上的停顿；一致率为对标准样本的回答与已知结论相符的比例。")];
 }
 
 function patrolTable(rows) {

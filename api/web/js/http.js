@@ -122,6 +122,20 @@ export async function login(name, password, remember) {
   session.keep(await response.json(), remember);
 }
 
+/** What the identity provider's button says, or null where there is none. */
+export async function singleSignOn() {
+  const response = await once("/auth/oidc", {});
+  const offer = response.ok ? await response.json() : {};
+  return offer.enabled ? { title: offer.title, href: `${BASE}/auth/oidc/start` } : null;
+}
+
+/** Takes over the session of a log-in that has just come back from the identity provider. */
+export async function finishSignOn() {
+  const response = await once("/auth/oidc/session", { method: "POST", headers: { "X-Yunxun": "1" } });
+  if (!response.ok) throw await problemOf(response);
+  session.keep(await response.json(), false);
+}
+
 /** Logs out, here and on the server. */
 export async function logout() {
   const { refresh_token } = session.current() ?? {};

@@ -1,7 +1,7 @@
 /** The front door: log-in, the bar at the top, and which screen stands below it. */
 
 import { fill, h, toast } from "./dom.js";
-import { login, logout } from "./http.js";
+import { finishSignOn, login, logout, singleSignOn } from "./http.js";
 import * as session from "./session.js";
 import { ROLES } from "./words.js";
 
@@ -71,6 +71,26 @@ async function leave() {
   await logout();
 }
 
+// Why the identity provider's log-in led nowhere, in words.
+const SIGN_ON = {
+  "no-role": "您的用户组未授予本系统角色，请联系管理员", "no-district": "您的用户组未对应任何区县，请联系管理员", closed: "您在本系统的账号已停用，请联系管理员",
+  unavailable: "统一身份认证暂时无法连接，请稍后再试或使用本地账号", unauthorized: "统一身份认证未通过，请重试",
+};
+
+/** Comes back from the identity provider: `/?sso=ok`, or why not. */
+async function comeBack() {
+  const said = new URLSearchParams(location.search).get("sso");
+  if (!said) return open();
+  history.replaceState(null, "", location.pathname + location.hash);
+  if (said !== "ok") return session.current() ? open() : showLogin(SIGN_ON[said] ?? SIGN_ON.unauthorized);
+  try {
+    await finishSignOn();
+  } catch {
+    return showLogin(SIGN_ON.unauthorized);
+  }
+  return open();
+}
+
 function showLogin(message = "") {
   top.hidden = true;
   document.title = "登录 · 云巡";
@@ -79,6 +99,7 @@ function showLogin(message = "") {
   const remember = h("input", { type: "checkbox", checked: true });
   const error = h("p.error", { role: "alert" }, message);
   const button = h("button.primary", { type: "submit" }, "登录");
+  const other = h("div.login-other");
   const submit = async (event) => {
     event.preventDefault();
     button.disabled = true;
@@ -97,7 +118,8 @@ function showLogin(message = "") {
   fill(main, h("div.login", {}, h("form", { onsubmit: submit, "aria-label": "登录" },
     h("div.title", {}, h("img", { src: "icon.svg", alt: "" }), h("div", {}, h("strong", {}, "云巡"), h("span", {}, "城市管理无人机巡查"))),
     h("label", {}, "账号", name), h("label", {}, "密码", password),
-    h("label.check", {}, remember, "在本机保持登录"), error, button)));
+    h("label.check", {}, remember, "在本机保持登录"), error, button, other)));
+  singleSignOn().then((found) => found && fill(other, h("a.button", { href: found.href }, found.title)), () => {});
   (name.value ? password : name).focus();
 }
 
@@ -112,4 +134,4 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name === "AbortError") return;
   toast(event.reason?.message ?? "出现意外错误", { bad: true });
 });
-open();
+comeBack();

@@ -25,6 +25,7 @@ from simulators.town import Town, TownDay, build_town
 CENTRE = (118.3500, 35.0500)
 GSD_M = 0.125
 PHOTO_PX = (1200, 900)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description drone-dji:RelativeAltitude="+100.0"/></x:xmpmeta>'
 PATROL, BASELINE = "01K9ZWEB0000000000000000B1", "01K9ZWEB0000000000000000A0"
 
 
@@ -83,7 +84,9 @@ def take_photos(pixels: NDArray[np.uint8], folder: Path) -> tuple[Photo, ...]:
     for row in rows:
         for column in columns:
             name = f"DJI_{len(photos) + 1:04d}.JPG"
-            Image.fromarray(pixels[row : row + height, column : column + width]).save(folder / name, quality=88)
+            cut = Image.fromarray(pixels[row : row + height, column : column + width])
+            # As a drone's camera writes it: how high it was is what tells that nobody can be recognised.
+            cut.save(folder / name, quality=88, xmp=XMP)
             digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             photos.append(Photo(digest, f"S01/{name}", column, row))
     return tuple(photos)

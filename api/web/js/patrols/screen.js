@@ -53,7 +53,9 @@ class PatrolScreen {
     const patrol = await api.patrol(id);
     if (this.openId !== id || this.stopped) return;
     this.jobs = h("ul.jobs", { "aria-label": "任务", "aria-live": "polite" });
-    fill(this.detail, heading(patrol), facts(patrol), session.may("pilot") ? uploader(id, () => this.look(id)) : null,
+    const sorties = h("section", { "aria-label": "架次" });
+    api.sorties(id).then((plan) => showSorties(sorties, id, plan), () => sorties.remove());
+    fill(this.detail, heading(patrol), facts(patrol), sorties, session.may("pilot") ? uploader(id, () => this.look(id)) : null,
       h("div.row", {}, h("h2", {}, "任务"), h("span.spring"), session.may("pilot") && h("button.primary", { type: "button", onclick: () => this.run(id) }, "开始拼接与识别")), this.jobs);
     await this.look(id);
   }
@@ -124,6 +126,25 @@ class PatrolScreen {
     });
   }
 }
+
+/** The plan's sorties: what is flown over the link, and what a pilot has to fly with a file. */
+function showSorties(holder, id, plan) {
+  const take = async (one, kind) => {
+    const blob = await api.sortieFile(id, one.name, kind);
+    if (!blob) { toast("文件不在服务器上，请重新规划", { bad: true }); return; }
+    const link = h("a", { href: URL.createObjectURL(blob), download: `${id}-${one.name}.${kind}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const byHand = plan.sorties.filter((one) => one.by_hand).length;
+  const row = (one) => h("tr", {}, h("td", {}, one.name), h("td", {}, one.crew), h("td", {}, timeText(one.start_at)), h("td", {}, `${Math.round(one.duration_s / 60)} 分钟`), h("td", {}, `${(one.distance_m / 1000).toFixed(1)} km`), h("td", {}, countText(one.photos)),
+    h("td", {}, one.by_hand ? h("span.tag.warn", {}, "请飞手执行") : h("span.tag.info", {}, "数传自动执行")), h("td", {}, one.files.map((kind) => h("button", { type: "button", title: FILES[kind], onclick: () => take(one, kind) }, `.${kind}`))));
+  fill(holder, h("h2", {}, `架次 ${countText(plan.sorties.length)}`),
+    byHand > 0 && h("p.notice", { role: "note" }, `机型 ${plan.aircraft}：${countText(byHand)} 个架次请飞手执行。下载 .kmz 拷入遥控器（DJI Pilot 2 › 航线 › 导入），在起飞点核对首航点与高度后起飞；降落后把存储卡照片按架次上传。`),
+    h("div.sorties", {}, h("table.list", {}, h("thead", {}, h("tr", {}, ["架次", "机组", "计划起飞", "时长", "航程", "照片", "执行方式", "航线文件"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, plan.sorties.map(row)))));
+}
+
+const FILES = { kmz: "大疆航线（DJI Pilot 2）", plan: "QGroundControl 航线", waypoints: "Mission Planner 航点" };
 
 /** What came of a job: candidates, how long each stage took, which photographs were set aside and why. */
 function resultText(result) {
