@@ -28,6 +28,8 @@ from api.evidence.routes import router as evidence
 from api.facets.routes import router as facets
 from api.feed import service as feed_service
 from api.feed.routes import router as feed
+from api.fleet.routes import router as fleet
+from api.fleet.service import Fleet
 from api.grid.routes import router as grid
 from api.jobs.routes import router as jobs
 from api.limits import LimitBody
@@ -89,6 +91,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app.state.context = context = Context(settings, database, tokens, pictures)
     app.state.tokens = tokens
     app.state.oidc = party
+    app.state.fleet = Fleet()
     problems.install(app)
     app.add_middleware(LimitBody, body=settings.max_body_bytes, upload=settings.max_upload_bytes)
     telemetry.install(app, context)
@@ -97,6 +100,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         oidc,
         patrols,
         sorties,
+        fleet,
         jobs,
         candidates,
         review,

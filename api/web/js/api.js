@@ -28,6 +28,7 @@ export const tilePath = (id, when, z, x, y) => withQuery(`/patrols/${path(id)}/t
 export const patrolJobs = (id) => getJson(`/patrols/${path(id)}/jobs`);
 export const sorties = (id) => getJson(`/patrols/${path(id)}/sorties`);
 export const sortieFile = (id, name, kind) => getBlob(`/patrols/${path(id)}/sorties/${encodeURIComponent(name)}.${kind}`);
+export const fleet = () => getJson("/fleet");
 export const startJob = (id, body, key) => sendJson(`/patrols/${path(id)}/jobs`, body, { key });
 export const cancelJob = (id) => sendJson(`/jobs/${path(id)}/cancel`, {});
 export const retryJob = (id) => sendJson(`/jobs/${path(id)}/retry`, {});

@@ -5,6 +5,7 @@ import { candidateCard } from "../card.js";
 import { fill, h, segmented, select, toast } from "../dom.js";
 import * as session from "../session.js";
 import { FAMILIES, placeText, timeText } from "../words.js";
+import { Aircraft } from "./aircraft.js";
 import { Draw } from "./draw.js";
 import { Divider } from "./tiles.js";
 
@@ -46,7 +47,8 @@ class MapScreen {
     this.swipe = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.setSwipe(!this.divider.on) }, "前后卷帘");
     this.pencil = session.may("reviewer") ? h("button.primary", { type: "button", onclick: () => this.draw.start() }, "补画疑点") : null;
     this.count = h("span.muted");
-    return h("div.toolbar", {}, this.patrolPick, family, groups, this.count, h("span.spring"), this.swipe, this.pencil);
+    this.flying = h("span.muted", { role: "status", "aria-label": "在飞" });
+    return h("div.toolbar", {}, this.patrolPick, family, groups, this.count, this.flying, h("span.spring"), this.swipe, this.pencil);
   }
 
   async start(query) {
@@ -63,6 +65,7 @@ class MapScreen {
     this.divider = new Divider(this.map);
     this.layer = L.featureGroup().addTo(this.map);
     this.draw = new Draw(this.map, () => this.patrol?.id, (text) => this.tell(text), (candidate) => this.add(candidate, true));
+    this.aircraft = new Aircraft(this.map, (text) => { this.flying.textContent = text; });
     this.observer = new ResizeObserver(() => this.map.invalidateSize());
     this.observer.observe(this.box);
     await this.choose(query);
@@ -71,6 +74,7 @@ class MapScreen {
   stop() {
     if (this.draw.active) this.draw.stop();
     this.observer.disconnect();
+    this.aircraft.stop();
     this.map.remove();
     this.map = null;
   }
