@@ -58,7 +58,7 @@ def test_two_vehicles_fly_three_sorties_and_everything_is_on_record(tmp_path):
             names.add(message.get_type())
             systems.add(message.get_srcSystem())
             times.append(message._timestamp)
-        assert {"HEARTBEAT", "GLOBAL_POSITION_INT", "MISSION_ITEM_INT", "COMMAND_LONG", "COMMAND_ACK"} <= names
+        assert {"HEARTBEAT", "GLOBAL_POSITION_INT", "FILE_TRANSFER_PROTOCOL", "COMMAND_LONG", "COMMAND_ACK"} <= names
         assert "BAD_DATA" not in names
         assert systems == {255, result_.system_id}
         assert times == sorted(times)

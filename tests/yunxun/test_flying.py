@@ -68,7 +68,7 @@ def test_a_plan_is_flown_recorded_and_landed(vehicle: tuple[Plan, str], plan_dir
     kinds = set()
     while (message := log.recv_match()) is not None:
         kinds.add(message.get_type())
-    assert {"HEARTBEAT", "GLOBAL_POSITION_INT", "MISSION_ACK"} <= kinds
+    assert {"HEARTBEAT", "GLOBAL_POSITION_INT", "COMMAND_ACK"} <= kinds
 
 
 def test_a_vehicle_far_from_its_sorties_home_is_refused(plan_dir: Path, tmp_path: Path) -> None:
