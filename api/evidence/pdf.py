@@ -16,15 +16,19 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.platypus import Flowable, Image, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
+from api.cases.states import STATES
+
 # A font that every reader of Chinese PDFs brings itself; nothing has to be installed on the server.
 FONT = "STSong-Light"
 _PICTURES = {
+    "map": "位置图（本期正射影像，上北）",
     "after": "本期影像",
     "before": "上期影像",
     "frame-1-overview": "照片一：全貌",
     "frame-1-detail": "照片一：细部",
     "frame-2-detail": "照片二：细部",
 }
+_KINDS = {"original": "原始", "derived": "派生"}
 _EVENTS = {
     "case.filed": "上报",
     "case.evidence": "证据归集",
@@ -50,6 +54,12 @@ _ROWS = (
 )
 
 
+NOTE = (
+    "说明：坐标为 WGS84；时间为北京时间。本卷影像均由原始照片或正射影像派生，按规则对人脸、车牌作不可辨认处理；"
+    "原始照片存于证据库，凭职责与事由调阅并留痕。各文件哈希、签名与流转记录的哈希链随卷存放，任何改动均可离线查出。"
+)
+
+
 def _style(size: float, **more: Any) -> ParagraphStyle:
     return ParagraphStyle(f"s{size}", fontName=FONT, fontSize=size, leading=size * 1.5, wordWrap="CJK", **more)
 
@@ -70,16 +80,22 @@ def dossier_pdf(
     story: list[Flowable] = [
         Paragraph("无人机巡查案卷", _style(18, alignment=1, spaceAfter=4 * mm)),
         _form(form, ZoneInfo(timezone)),
-        Spacer(1, 5 * mm),
+        Spacer(1, 4 * mm),
+        Paragraph(NOTE, _style(8.5, textColor=colors.HexColor("#55606e"))),
+        PageBreak(),
+        Paragraph("影像", _style(12, spaceAfter=2 * mm)),
         *_pictures(pictures),
         PageBreak(),
         Paragraph("证据清单（SHA-256）", _style(12, spaceAfter=2 * mm)),
-        _table([["名称", "原始/派生", "SHA-256"], *[_evidence_row(item) for item in evidence]], (38, 20, 116)),
+        _table([["名称", "类别", "SHA-256", "源自"], *[_evidence_row(item) for item in evidence]], (34, 14, 98, 28)),
         Spacer(1, 5 * mm),
-        Paragraph("流转记录", _style(12, spaceAfter=2 * mm)),
-        _table([["时间", "事项", "操作人", "说明"], *[_event_row(row, timezone) for row in events]], (38, 24, 30, 82)),
+        Paragraph("流转记录（哈希链）", _style(12, spaceAfter=2 * mm)),
+        _table(
+            [["序", "时间", "事项", "操作人", "说明", "本条哈希"], *[_event_row(row, timezone) for row in events]],
+            (9, 32, 20, 24, 44, 45),
+        ),
     ]
-    document.build(story)
+    document.build(story, onFirstPage=_foot, onLaterPages=_foot)
     return out.getvalue()
 
 
@@ -129,10 +145,28 @@ def _pictures(pictures: dict[str, bytes]) -> list[Flowable]:
 
 
 def _evidence_row(item: dict[str, Any]) -> list[str]:
-    return [item["name"], "原始" if item["kind"] == "original" else "派生", item["sha256"]]
+    name = _PICTURES.get(item["name"], item["name"].replace("original-", "原始照片 "))
+    parent = item["parent"][:12] + "…" if item.get("parent") else "—"
+    gone = "（已按留存规则删除）" if item.get("deleted") else ""
+    return [name + gone, _KINDS.get(item["kind"], item["kind"]), item["sha256"], parent]
 
 
 def _event_row(row: dict[str, Any], timezone: str) -> list[str]:
     data = json.loads(row["data"])
-    said = "，".join(str(data[key]) for key in ("state", "reason", "platform_no") if data.get(key))
-    return [_local(row["time"], ZoneInfo(timezone)), _EVENTS.get(row["type"], row["type"]), row["actor"], said or "—"]
+    parts = [STATES.get(str(data.get("state")), ""), data.get("reason"), data.get("platform_no")]
+    if data.get("collected"):
+        parts.append(f"归集 {len(data['collected'])} 件")
+    if data.get("removed"):
+        parts.append(f"按留存规则删除 {len(data['removed'])} 件")
+    said = "，".join(str(part) for part in parts if part)
+    moment = _local(row["time"], ZoneInfo(timezone))
+    return [str(row["chain_n"]), moment, _EVENTS.get(row["type"], row["type"]), row["actor"], said or "—", row["hash"]]
+
+
+def _foot(canvas: Any, document: Any) -> None:
+    """Number and page at the foot of each page."""
+    canvas.saveState()
+    canvas.setFont(FONT, 8)
+    canvas.drawString(18 * mm, 10 * mm, f"{document.title}　本文件随卷附数字签名，可用 yunxun verify 离线核验")
+    canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, f"第 {canvas.getPageNumber()} 页")
+    canvas.restoreState()

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from api.auth.service import audit
 from api.base import iso
+from api.candidates.routes import Number, PatrolId
 from api.cases import service as cases
 from api.context import CaseReader, Here, Officer, problems
 from api.errors import NotFoundError
@@ -69,6 +70,22 @@ def original(
         media_type = row.media_type
     headers = {"Content-Disposition": f'attachment; filename="{sha256[:12]}.jpg"', "Cache-Control": "no-store"}
     return Response(data, media_type=media_type, headers={**headers, "X-Content-Type-Options": "nosniff"})
+
+
+@router.get("/candidates/{patrol_id}/{n}/originals/{k}", response_class=Response, responses=_JPEG)
+def photograph(
+    patrol_id: PatrolId,
+    n: Number,
+    k: Annotated[int, Path(ge=1, le=99)],
+    here: Here,
+    actor: Officer,
+    reason: Annotated[str, Query(min_length=1, max_length=500)],
+) -> Response:
+    """A candidate's k-th best photograph as the camera made it: officers alone, with a reason, and on record."""
+    with here.database.write() as session:
+        name, data = service.read_photograph(session, here, f"{patrol_id}/{n}", k, actor, reason)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(data, media_type="image/jpeg", headers={**headers, "X-Content-Type-Options": "nosniff"})
 
 
 @router.get("/cases/{case_id}/dossier", response_class=Response, responses=_ZIP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.auth.service import audit
+from api.auth.service import Actor, audit
 from api.base import utcnow
 from api.candidates.models import Candidate
 from api.cases import service as cases
@@ -23,6 +24,7 @@ from api.evidence.models import CaseEvidence, Evidence
 from api.evidence.store import Store, open_store
 from api.patrols import service as patrols
 from api.patrols.models import Patrol
+from api.review.service import get
 from api.tiles import crops
 from api.tiles.privacy import Hidden, finest_gsd_m
 
@@ -78,8 +80,6 @@ def collect(here: Context, case_id: Any) -> int:
 def _photos(
     session: Session, here: Context, patrol: Patrol, candidate: Candidate
 ) -> list[tuple[str, Path, tuple[float, float, float, float]]]:
-    import hashlib
-
     found = []
     for frame in candidate.frames[:MAX_PHOTOS]:
         path = patrols.find_frame(session, here.settings, patrol, frame["id"], frame.get("file", ""))
@@ -103,6 +103,9 @@ def _pictures(
         if path is not None:
             chip = crops.chip_jpeg(path, candidate.geom, like=mosaic, size_px=900, rules=rules)
             made.append(Picture(name, _stamp(here, chip, case, patrol, name), None, Hidden("mosaic")))
+    if mosaic is not None:
+        locator = crops.locator_jpeg(mosaic, candidate.geom, rules=rules)
+        made.append(Picture("map", _stamp(here, locator, case, patrol, "map"), None, Hidden("mosaic")))
     poses, report = patrols.path_of(patrol, "poses"), patrols.path_of(patrol, "report")
     for k, (sha, path, box) in enumerate(photos, 1):
         gsd_m = finest_gsd_m(path, poses, report)
@@ -255,3 +258,26 @@ def read_original(session: Session, here: Context, sha256: str, actor: str, reas
     data = open_store(here.settings.store).get(sha256)
     audit(session, actor, "evidence.read", sha256, reason.strip()[:500])
     return row, data
+
+
+def read_photograph(
+    session: Session, here: Context, candidate_id: str, k: int, actor: Actor, reason: str
+) -> tuple[str, bytes]:
+    """A photograph's name (plain ASCII) and bytes, untouched; who read it and why is on record before they go out.
+
+    Raises:
+        NotFoundError: No such candidate in the reader's districts, no such photograph, or it is not on this machine.
+        ApiError: No reason.
+    """
+    if not reason.strip():
+        raise ApiError("reading an original needs a reason: ?reason=...")
+    candidate = get(session, candidate_id, actor.districts)
+    patrol = patrols.get_patrol(session, candidate.patrol_id)
+    frame = candidate.frames[k - 1] if k <= len(candidate.frames) else None
+    path = patrols.find_frame(session, here.settings, patrol, frame["id"], frame.get("file", "")) if frame else None
+    if path is None:
+        raise NotFoundError(f"candidate {candidate_id} has no photograph {k} on this machine")
+    data = path.read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    audit(session, actor.name, "photo.read", sha, reason.strip()[:500], candidate=candidate_id, file=path.name)
+    return f"{sha[:12]}{path.suffix.lower()}", data

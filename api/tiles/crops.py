@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.transform import from_bounds as transform_of
@@ -25,6 +25,8 @@ MIN_WINDOW_M = 24.0
 AROUND = 3.0
 CHIP_PX = 720
 FRAME_PX = 1280
+# Ground of the picture that says where: a block with its streets.
+LOCATOR_M = 300.0
 JPEG_QUALITY = 85
 # Orange: seen on grass, soil, concrete and blue roofs alike.
 MARK = (255, 106, 0)
@@ -135,6 +137,46 @@ def _draw(image: Image.Image, shape: BaseGeometry, window: tuple[float, float, f
         points = [((x - west) * scale, (north - y) * scale) for x, y in part.exterior.coords]
         draw.line(points, fill=(0, 0, 0), width=5, joint="curve")
         draw.line(points, fill=MARK, width=3, joint="curve")
+
+
+def locator_jpeg(
+    mosaic: Path, geometry: BaseGeometry, *, size_px: int = 900, rules: PrivacyRules = DEFAULT_RULES
+) -> bytes:
+    """Where a geometry lies: the mosaic around it, north up, with a mark, an arrow and a scale.
+
+    Raises:
+        NotFoundError: The mosaic is not there.
+    """
+    crs = _crs_of(mosaic)
+    shape, (west, south, east, north) = _square(geometry, crs)
+    half = max(LOCATOR_M, AROUND * (east - west)) / 2
+    x, y = (west + east) / 2, (south + north) / 2
+    with rasterio.open(mosaic) as dataset:
+        pixels = _read(dataset, (x - half, y - half, x + half, y + half), crs, shown_px(2 * half, size_px, rules))
+    image = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC)
+    draw, scale = ImageDraw.Draw(image), size_px / (2 * half)
+    reach = max(0.75 * max(shape.bounds[2] - shape.bounds[0], shape.bounds[3] - shape.bounds[1]) * scale, 14.0)
+    centre = size_px / 2
+    for width, colour in ((7, (0, 0, 0)), (4, MARK)):
+        draw.ellipse((centre - reach, centre - reach, centre + reach, centre + reach), outline=colour, width=width)
+    _scale_bar(draw, size_px, scale)
+    return _jpeg(image)
+
+
+def _scale_bar(draw: ImageDraw.ImageDraw, size_px: int, px_per_m: float) -> None:
+    """A bar of about a fifth of the picture, and north."""
+    metres = max((m for m in (5, 10, 20, 50, 100, 200, 500, 1000) if m * px_per_m <= size_px / 4), default=5)
+    x, y, length = 24, size_px - 30, metres * px_per_m
+    font = ImageFont.load_default(22)
+    for grow, colour in ((3, (0, 0, 0)), (0, (255, 255, 255))):
+        draw.rectangle((x - grow, y - 4 - grow, x + length + grow, y + 4 + grow), fill=colour)
+        draw.polygon(
+            [(size_px - 40, 24 - 2 * grow), (size_px - 56 - grow, 64 + grow), (size_px - 24 + grow, 64 + grow)],
+            fill=colour,
+        )
+    outline = {"fill": (255, 255, 255), "stroke_width": 2, "stroke_fill": (0, 0, 0), "font": font}
+    draw.text((x, y - 34), f"{metres} m", **outline)
+    draw.text((size_px - 47, 68), "N", **outline)
 
 
 View = Literal["overview", "medium", "detail"]
