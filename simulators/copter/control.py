@@ -24,13 +24,16 @@ class PositionControl:
         """Forgets the wind it has learnt."""
         self._north = self._east = self._up = 0.0
 
-    def follow(self, at: Vector, moving: Vector, want: Vector, want_v: Vector, want_a: Vector, dt_s: float) -> Vector:
+    def follow(
+        self, at: Vector, moving: Vector, want: Vector, want_v: Vector, want_a: Vector, dt_s: float,
+        accel_mps2: float = 2.5,
+    ) -> Vector:  # fmt: skip
         """Acceleration to ask for, so that the place `at`, moving at `moving`, comes to `want`."""
         pull_n, pull_e = want[0] - at[0], want[1] - at[1]
         size = math.hypot(pull_n, pull_e)
-        if size > 5.0:
+        if size > accel_mps2:
             # Far away the square-root law keeps the approach within the acceleration limit.
-            scale = math.sqrt(2 * 2.5 * (size - 2.5)) / size
+            scale = math.sqrt(2 * accel_mps2 * (size - accel_mps2 / 2)) / size
             pull_n, pull_e = pull_n * scale, pull_e * scale
         up = want_v[2] + max(-2.5, min(2.5, want[2] - at[2]))
         return self.pace(moving, (want_v[0] + pull_n, want_v[1] + pull_e, up), want_a, dt_s)

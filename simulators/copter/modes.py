@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Protocol
 
 from simulators.copter.battery import GRAVITY_MPS2
 from simulators.copter.pilot import ALT_HOLD, BRAKE, GUIDED, LAND, LOITER, POSHOLD, RTL, STABILIZE, Pilot
-from simulators.copter.trajectory import Ramp, Track, Vector
+from simulators.copter.trajectory import Track, Vector
 
 _TAKEOFF_LEAST_M = 0.5
 _LAND_BRAKE_MPS2 = 0.5
@@ -17,6 +16,8 @@ _LAND_BRAKE_MPS2 = 0.5
 _SETTLE_S = 2.6
 # BRAKE_MODE_DECEL_RATE, and the position controller's PSC_JERK_XY.
 _BRAKE_MPS2, _BRAKE_JERK_MPS3 = 7.5, 5.0
+# LOIT_ACC_MAX.
+_LOITER_MPS2 = 5.0
 
 
 class Mode(Protocol):
@@ -110,7 +111,7 @@ class Loiter:
 
     def enter(self, pilot: Pilot) -> str | None:
         """Begins."""
-        self._place = pilot.stopping_point()
+        self._place = pilot.stopping_point(_LOITER_MPS2)
         return None
 
     def step(self, pilot: Pilot, dt_s: float) -> None:
@@ -129,9 +130,9 @@ class Loiter:
             speed = pilot.parameters["LOIT_SPEED"] / 100
             velocity = within_fence(pilot, (push[0] * speed, push[1] * speed, climb))
             pilot.pace(velocity, dt_s)
-            self._place = pilot.stopping_point()
+            self._place = pilot.stopping_point(_LOITER_MPS2)
         else:
-            pilot.hold(self._place, dt_s)
+            pilot.hold(self._place, dt_s, accel_mps2=_LOITER_MPS2)
         _note_touchdown(pilot, climb)
 
 
@@ -330,25 +331,38 @@ class Land:
 
 
 class Brake:
-    """BRAKE: stops as hard as it may and holds; the deceleration comes and goes with its jerk."""
+    """BRAKE: a reference whose speed dies away, as hard as it may at first and ever more gently, and then stands."""
+
+    def __init__(self) -> None:
+        self._place: Vector = (0.0, 0.0, 0.0)
+        self._speed: Vector = (0.0, 0.0, 0.0)
+        self._pull: Vector = (0.0, 0.0, 0.0)
 
     def enter(self, pilot: Pilot) -> str | None:
         """Begins."""
         north, east, _ = pilot.moving
-        speed = math.hypot(north, east)
-        limits = replace(pilot.limits(max(speed, 0.1)), accel=_BRAKE_MPS2, jerk=_BRAKE_JERK_MPS3)
-        reach = speed / 2 * Ramp.of(speed, limits.accel, limits.jerk).duration_s
-        share = reach / speed if speed > 0.1 else 0.0
-        here = pilot.at
-        pilot.track.go(here, (here[0] + north * share, here[1] + east * share, here[2]), limits, speed)
+        self._place, self._speed, self._pull = pilot.at, (north, east, 0.0), (0.0, 0.0, 0.0)
         return None
 
     def step(self, pilot: Pilot, dt_s: float) -> None:
         """One step."""
         if pilot.landed:
             pilot.body.idle(dt_s)
-        else:
-            pilot.fly_track(dt_s)
+            return
+        # Deceleration follows speed with the time in which the full one comes up, and comes and goes with the jerk.
+        wish = tuple(-v * _BRAKE_JERK_MPS3 / _BRAKE_MPS2 for v in self._speed)
+        share = min(1.0, _BRAKE_MPS2 / max(1e-6, math.hypot(*wish)))
+        step = tuple(w * share - a for w, a in zip(wish, self._pull, strict=True))
+        share = min(1.0, _BRAKE_JERK_MPS3 * dt_s / max(1e-6, math.hypot(*step)))
+        north, east, up = (a + d * share for a, d in zip(self._pull, step, strict=True))
+        self._pull = (north, east, up)
+        self._speed = _moved(self._speed, self._pull, dt_s)
+        self._place = _moved(self._place, self._speed, dt_s)
+        pilot.chase(self._place, self._speed, self._pull, dt_s)
+
+
+def _moved(at: Vector, rate: Vector, dt_s: float) -> Vector:
+    return at[0] + rate[0] * dt_s, at[1] + rate[1] * dt_s, at[2] + rate[2] * dt_s
 
 
 def simple_modes() -> dict[int, Mode]:

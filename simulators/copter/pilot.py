@@ -191,13 +191,14 @@ class Pilot:
         up = item.z - self.ground_amsl_m if item.frame in (0, 5) else home_up + item.z
         return north, east, up
 
-    def stopping_point(self) -> Vector:
-        """Where it comes to rest if it begins to brake now."""
+    def stopping_point(self, accel_mps2: float = 2.5) -> Vector:
+        """Where it comes to rest if it begins to brake now, with the position controller's square-root law."""
         north, east, up = self.at
         v_n, v_e, v_u = self.moving
         speed = math.hypot(v_n, v_e)
-        reach = min(30.0, speed * speed / (2 * 2.5) + 0.35 * speed) / speed if speed > 0.1 else 0.0
-        return north + v_n * reach, east + v_e * reach, up + 0.4 * v_u * abs(v_u)
+        reach = speed if speed < accel_mps2 else accel_mps2 / 2 + speed * speed / (2 * accel_mps2)
+        share = min(30.0, reach) / speed if speed > 0.1 else 0.0
+        return north + v_n * share, east + v_e * share, up + 0.4 * v_u * abs(v_u)
 
     def refresh_fence(self, plan: list[Item] | None = None) -> None:
         """Takes the fence's parameters, and its plan where that has changed."""
@@ -223,11 +224,10 @@ class Pilot:
         if self.time_s < self._lift_s:
             self.body.idle(dt_s)
             return
-        track, at = self.track, self.at
+        track = self.track
         self._wait_for_body(dt_s)
         track.advance(dt_s * self._haste)
-        ask = self.control.follow(at, self.moving, track.position, track.velocity, track.acceleration, dt_s)
-        self._push(ask, dt_s)
+        self.chase(track.position, track.velocity, track.acceleration, dt_s)
 
     def _wait_for_body(self, dt_s: float) -> None:
         """Slows the reference's clock where the aircraft cannot follow (wind, weight), as ArduCopter does.
@@ -249,14 +249,17 @@ class Pilot:
         lag_s = p["WPNAV_ACCEL"] / 100 / max(0.1, p["WPNAV_JERK"])
         self._haste += (share - self._haste) * min(1.0, dt_s / max(dt_s, lag_s))
 
-    def hold(self, place: Vector, dt_s: float, climb_mps: float | None = None) -> None:
+    def hold(self, place: Vector, dt_s: float, climb_mps: float | None = None, accel_mps2: float = 2.5) -> None:
         """Holds a place, or only its level part while climbing at a rate."""
         if climb_mps is None:
-            ask = self.control.follow(self.at, self.moving, place, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), dt_s)
+            self.chase(place, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), dt_s, accel_mps2)
         else:
             want = (place[0], place[1], self.at[2])
-            ask = self.control.follow(self.at, self.moving, want, (0.0, 0.0, climb_mps), (0.0, 0.0, 0.0), dt_s)
-        self._push(ask, dt_s)
+            self.chase(want, (0.0, 0.0, climb_mps), (0.0, 0.0, 0.0), dt_s, accel_mps2)
+
+    def chase(self, place: Vector, velocity: Vector, pull: Vector, dt_s: float, accel_mps2: float = 2.5) -> None:
+        """Follows a reference that moves."""
+        self._push(self.control.follow(self.at, self.moving, place, velocity, pull, dt_s, accel_mps2), dt_s)
 
     def pace(self, velocity: Vector, dt_s: float, accel_mps2: float = 2.5) -> None:
         """Flies at a velocity, coming to it from the present one at an acceleration."""

@@ -232,7 +232,7 @@ def test_every_fault_has_a_test_and_nonsense_is_refused() -> None:
 
 
 def test_a_survey_survives_what_a_day_may_bring() -> None:
-    """Wind, a bad link, a drifting baro and two skipped presses together: flown whole, every press made, landed at home."""
+    """Wind, a bad link, a drifting baro, two skipped presses: flown whole, every press made, landed at home."""
     ground = make(wind_mps=4.0, wind_from_deg=60.0)
     ground.run(1)
     rows: list[Row] = [(16, 0, NONE, HOME[1], HOME[0], HOME[2]), (22, 3, NONE, 0.0, 0.0, 20.0)]
