@@ -111,6 +111,7 @@ class Operation:
         self._before_done: set[str] = set()
         base = policy_of(self.plan.aircraft, max_home_offset_m)
         self.policy = base if policy is None else read_policy(policy, base)
+        self.orders = [orders.capped(self.policy.max_height_m) for orders in self.orders]
         self.papers = papers_for(self.plan.aircraft, papers)
         self.stop = Stop(lambda: self.airspace.flights, self.emit, operator)
         self._interruptible = interruptible

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
@@ -17,6 +17,8 @@ from missions.plan import Sortie
 _GEOD = Geod(ellps="WGS84")
 # Above the highest mission item: room for one aircraft to let another pass below it, and for the barometer's drift.
 CEILING_MARGIN_M = 18.0
+# Less than this between mission and ceiling, and a gust or the barometer would be a breach.
+_LEAST_ROOM_M = 5.0
 _TAKEOFF = mavlink.MAV_CMD_NAV_TAKEOFF
 
 
@@ -44,6 +46,7 @@ class Orders:
         takeoff_height_m: Height above home of the first take-off item, else 10 m.
         ceiling_rel_m: Height above home for the vehicle's own ceiling.
         plan_file: The `.plan` it came from.
+        top_m: Height of the highest item where the ceiling was capped, NaN where it follows from the ceiling.
     """
 
     sortie: Sortie
@@ -53,6 +56,27 @@ class Orders:
     takeoff_height_m: float
     ceiling_rel_m: float
     plan_file: PlanFile
+    top_m: float = math.nan
+
+    @property
+    def top_rel_m(self) -> float:
+        """Height above home of the highest mission item."""
+        return self.ceiling_rel_m - CEILING_MARGIN_M if math.isnan(self.top_m) else self.top_m
+
+    def capped(self, max_height_m: float) -> Orders:
+        """With a ceiling no higher than that (above home); NaN leaves it.
+
+        Raises:
+            FlightError: The mission itself is higher.
+        """
+        if math.isnan(max_height_m) or self.ceiling_rel_m <= max_height_m:
+            return self
+        if self.top_rel_m + _LEAST_ROOM_M > max_height_m:
+            raise FlightError(
+                f"{self.sortie.short_id} flies up to {self.top_rel_m:.0f} m above home and needs {_LEAST_ROOM_M:g} m "
+                f"of room, the policy allows {max_height_m:g} m: plan it lower"
+            )
+        return replace(self, ceiling_rel_m=max_height_m, top_m=self.top_rel_m)
 
     @property
     def last_item(self) -> int:

@@ -80,6 +80,7 @@ class Policy:
     Attributes:
         battery_wh: Energy of the aircraft's full battery; NaN where unknown (then only the share is looked at).
         max_home_offset_m: How far the vehicle may stand from the sortie's home.
+        max_height_m: Cap of every sortie's ceiling, above home; NaN for none.
         max_wind_mps: Wind above which no sortie starts; NaN for no limit.
         max_gust_mps: Gusts, likewise.
         max_rain_mm_h: Rain, likewise.
@@ -96,6 +97,7 @@ class Policy:
 
     battery_wh: float = math.nan
     max_home_offset_m: float = 30.0
+    max_height_m: float = math.nan
     max_wind_mps: float = math.nan
     max_gust_mps: float = math.nan
     max_rain_mm_h: float = math.nan
@@ -111,8 +113,8 @@ class Policy:
 
 
 _LIMITS = (
-    "max_home_offset_m", "max_wind_mps", "max_gust_mps", "max_rain_mm_h", "min_visibility_m", "min_temperature_c",
-    "weather_max_age_min",
+    "max_home_offset_m", "max_height_m", "max_wind_mps", "max_gust_mps", "max_rain_mm_h", "min_visibility_m",
+    "min_temperature_c", "weather_max_age_min",
 )  # fmt: skip
 _PAPERS = ("approval", "pilot", "weather")
 _RULE_KEYS = ("at_least", "at_most", "one_of", "equals", "grade")

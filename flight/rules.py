@@ -196,6 +196,8 @@ class Separation:
         if not first or self._approach(still, them)[0] < 1.0:
             return Action.HOLD, math.nan
         refuge_m = view.orders.ceiling_rel_m - self.refuge_below_ceiling_m
+        if refuge_m < view.orders.top_rel_m + self.above_m:
+            return Action.HOLD, math.nan  # the ceiling is capped: up there is no room above the missions
         overhead = them.h > me.h + 2.0 and math.hypot(them.x - me.x, them.y - me.y) < self.need_m
         return (Action.HOLD, math.nan) if overhead else (Action.HEIGHT, refuge_m)
 

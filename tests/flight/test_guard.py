@@ -8,6 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flight.errors import FlightError
 from flight.guard import Action, Finding, Guard, Limits
 from flight.items import to_wire
 from flight.orders import Orders
@@ -273,3 +274,16 @@ def test_a_mission_that_stands_still_is_nudged_then_called_home(orders):
 def test_a_lost_link_is_said(orders):
     assert Guard([LostLink()]).step(make_view(orders, link_age_s=6)).action == Action.WARN
     assert Guard([LostLink()]).step(make_view(orders, link_age_s=1)).action == Action.NONE
+
+
+def test_a_capped_ceiling_leaves_no_refuge_above_the_missions_and_refuses_what_is_too_high(orders):
+    assert orders.capped(math.nan) is orders is orders.capped(120.0)
+    capped = orders.capped(68.0)
+    assert (capped.ceiling_rel_m, capped.top_rel_m) == (68.0, orders.top_rel_m)
+    assert capped.capped(68.0) is capped
+    near = other(14.0, 0.0, 60.0, -6.0, 0.0)
+    free = Separation().look(make_view(orders, vx=6.0, others=(near,)))
+    tight = Separation().look(make_view(capped, vx=6.0, others=(near,)))
+    assert (free.action, tight.action) == (Action.HEIGHT, Action.HOLD)
+    with pytest.raises(FlightError, match="plan it lower"):
+        orders.capped(orders.top_rel_m + 4.0)
