@@ -29,7 +29,7 @@ from api.base import utcnow
 from api.context import Context, Here, problems
 from api.errors import ApiError, ForbiddenError, NotFoundError, UnauthorizedError
 
-router = APIRouter(prefix="/api/v1/auth/oidc", tags=["auth"], responses=problems(401, 403, 404, 422, 503))
+router = APIRouter(prefix="/api/v1/auth/oidc", tags=["auth"], responses=problems(401, 403, 404, 422, 429, 503))
 PATH = "/api/v1/auth/oidc"
 PENDING, TICKET = "yunxun_oidc", "yunxun_ticket"
 # Time to type a password and a second factor there.
@@ -108,6 +108,7 @@ def _come_back(
     request: Request, here: Context, code: str | None, state: str | None, error: str | None, iss: str | None
 ) -> str:
     party = _party(request)
+    here.tokens.limit_log_in(request.client.host if request.client else "")
     oidc = here.settings.oidc
     assert oidc is not None
     pending = _pending(here, request.cookies.get(PENDING, ""))

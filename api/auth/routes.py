@@ -75,10 +75,11 @@ def answer_with(response: Response, request: Request, pair: service.Pair, name: 
     )
 
 
-@router.post("/login")
+@router.post("/login", responses=problems(429))
 def login(body: LoginIn, request: Request, response: Response, here: Here) -> Session:
     """Exchanges name and password for a short access token and a refresh token; sets the web app's cookie."""
     settings = here.settings
+    here.tokens.limit_log_in(request.client.host if request.client else "")
     with here.database.write() as session:
         user = service.log_in(session, body.name, body.password)
         pair = service.issue_pair(session, user, settings.access_token_s, settings.refresh_token_s) if user else None

@@ -136,7 +136,7 @@ def _pictures(pictures: dict[str, bytes]) -> list[Flowable]:
     for name, caption in _PICTURES.items():
         data = pictures.get(f"pictures/{name}.jpg")
         if data is not None:
-            image = Image(io.BytesIO(data), width=84 * mm, height=84 * mm, kind="proportional")
+            image = Image(io.BytesIO(data), width=84 * mm, height=70 * mm, kind="proportional")
             cells.append([image, Paragraph(caption, _style(9, alignment=1))])
     if not cells:
         return [Paragraph("本案卷没有归集到影像。", _style(9))]

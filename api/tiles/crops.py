@@ -149,9 +149,10 @@ def locator_jpeg(
     """
     crs = _crs_of(mosaic)
     shape, (west, south, east, north) = _square(geometry, crs)
-    half = max(LOCATOR_M, AROUND * (east - west)) / 2
     x, y = (west + east) / 2, (south + north) / 2
     with rasterio.open(mosaic) as dataset:
+        whole = max(dataset.bounds.right - dataset.bounds.left, dataset.bounds.top - dataset.bounds.bottom)
+        half = max(min(LOCATOR_M, whole), AROUND * (east - west)) / 2
         pixels = _read(dataset, (x - half, y - half, x + half, y + half), crs, shown_px(2 * half, size_px, rules))
     image = Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC)
     draw, scale = ImageDraw.Draw(image), size_px / (2 * half)

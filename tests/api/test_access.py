@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 import threading
 from datetime import timedelta
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from api.auth import service
+from api.auth.buckets import Buckets
 from api.auth.models import Token
 from api.base import utcnow
 from api.errors import ConflictError, InvalidError
+from tests.api.conftest import open_world, settings_for
 from tests.api.world import World, feature, square
 
 PASSWORD = "correct horse battery"
@@ -204,3 +207,50 @@ def test_secrets_are_made_once_and_closed(world: World) -> None:
     assert settings.secret("root.key") == settings.secret("root.key")
     path = Path(settings.data_dir) / "secrets" / "root.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_bucket_fills_again() -> None:
+    clock = [0.0]
+    bucket = Buckets(2.0, 3, lambda: clock[0])
+    assert [bucket.take("a") for _ in range(5)] == [True, True, True, False, False]
+    assert bucket.take("b"), "another's is full"
+    clock[0] = 1.0
+    assert [bucket.take("a") for _ in range(3)] == [True, True, False]
+    clock[0] = 1000.0
+    assert [bucket.take("a") for _ in range(4)] == [True, True, True, False]
+    assert all(Buckets(0.0, 0).take("a") for _ in range(100))
+
+
+def test_who_asks_too_often_is_told_to_wait(tmp_path: Path, empty_sqlite: Path) -> None:
+    limited = settings_for(tmp_path / "data", empty_sqlite, rate_per_s=0.5, rate_burst=3, login_per_minute=4)
+    for world in open_world(limited):
+        answers = [world.call("officer", "GET", "/auth/me") for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+        assert answers[-1].headers["retry-after"] and answers[-1].headers["content-type"] == "application/problem+json"
+        assert world.call("pilot", "GET", "/auth/me").status_code == 200
+        tries = [login(world, "wrong", "nobody").status_code for _ in range(6)]
+        assert tries == [401, 401, 401, 401, 429, 429]
+
+
+def test_no_secret_is_in_any_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """All loggers at their most talkative, and everything that carries a secret in or out."""
+    secrets = [PASSWORD, "another-Secret-pass", "wrong-Secret-guess"]
+    with caplog.at_level(logging.DEBUG):
+        body = {"name": "sun", "role": "reviewer", "password": "another-Secret-pass"}
+        assert world.call("admin", "POST", "/auth/users", json=body).status_code == 201
+        assert login(world, "wrong-Secret-guess", "sun").status_code == 401
+        first = login(world, "another-Secret-pass", "sun").json()
+        second = world.client.post("/api/v1/auth/refresh", json={"refresh_token": first["refresh_token"]}).json()
+        made = world.call("admin", "POST", "/auth/tokens", json={"name": "city", "role": "platform"}).json()["token"]
+        world.call(None, "GET", "/cases", headers={"Authorization": f"Bearer {made}x"})
+        world.call("officer", "GET", f"/cases?cursor={made}")
+        world.call("officer", "POST", "/sites", content=f'{{"password": "{PASSWORD}"'.encode())
+        world.client.post("/api/v1/auth/login", content=PASSWORD.encode())
+    for pair in (first, second):
+        secrets += [pair["access_token"], pair["refresh_token"]]
+    secrets += [made, *world.tokens.values(), world.context.settings.secret("signing.key").hex()]
+    ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    lines = [f"{record.getMessage()} {record.__dict__} {record.exc_text or ''}" for record in ours]
+    assert len(lines) >= 9
+    for secret in secrets:
+        assert not any(secret in line for line in lines), f"{secret[:6]}... is in the log"
