@@ -21,10 +21,12 @@ from celery import Celery
 from celery.signals import worker_ready
 
 from api.auth.access import TokenCache
+from api.auth.idempotency import forget
 from api.candidates.intake import read_features, take
 from api.context import Context
 from api.database import Database
 from api.evidence.merkle import close_days
+from api.evidence.retention import nightly
 from api.jobs import service as rows
 from api.jobs.bell import ring
 from api.jobs.models import Job
@@ -45,6 +47,8 @@ HEARTBEAT_S = 5.0
 SWEEP_S = 15.0
 # How often it is looked whether a day of events has ended and wants its signed root.
 CLOSE_DAYS_S = 3600.0
+# What may be thinned or deleted by rule, and answers to filings that nobody asks for again: once a day.
+NIGHTLY_S = 24 * 3600.0
 
 
 class Cancelled(Exception):  # noqa: N818 - a person's wish, not an error
@@ -238,9 +242,15 @@ def rounds_of(settings: Settings) -> list[Round]:
         with database.write() as session:
             close_days(session, told)
 
+    def forgotten_answers() -> None:
+        with database.write() as session:
+            forget(session)
+
     return [
         Round("unfinished jobs", SWEEP_S, unfinished),
         Round("closed days", CLOSE_DAYS_S, closed_days),
+        Round("forgotten answers", NIGHTLY_S, forgotten_answers),
+        Round("retention", NIGHTLY_S, lambda: nightly(told, database)),
         *vendor_rounds(here),
     ]
 
