@@ -30,6 +30,7 @@ class ApiSettings(BaseModel):
         access_token_s: Life of a token that a log-in gives.
         refresh_token_s: Life of the single-use token that renews it.
         lease_s: How long a reviewer keeps a candidate to themselves without deciding.
+        facets_cache_s: How old the officer's numbers may be.
         feed_days: How far back the feed can be replayed; older cursors get 410.
         second_look: Families whose acceptance needs another person (初审 → 复核).
         verify_on_site: Families that a collector verifies on the ground before filing (现场核实).
@@ -43,6 +44,7 @@ class ApiSettings(BaseModel):
         max_upload_bytes: Largest uploaded photograph.
         rate_per_s: Requests a second that one token may make on average; 0 for no limit.
         rate_burst: Requests it may make at once.
+        login_per_minute: Log-ins that one address may try; 0 for no limit.
         privacy: What may be shown of people and vehicles.
         retention: What is kept, thinned and deleted.
         oidc: The bureau's identity provider; None for local accounts only.
@@ -60,6 +62,7 @@ class ApiSettings(BaseModel):
     access_token_s: int = 1800
     refresh_token_s: int = 12 * 3600
     lease_s: int = 300
+    facets_cache_s: float = 1.0
     feed_days: int = 90
     second_look: tuple[str, ...] = ()
     verify_on_site: tuple[str, ...] = ()
@@ -72,6 +75,7 @@ class ApiSettings(BaseModel):
     max_upload_bytes: int = 64 * 1024 * 1024
     rate_per_s: float = 0.0
     rate_burst: int = 200
+    login_per_minute: int = 60
     privacy: PrivacyRules = PrivacyRules()
     retention: RetentionRules = RetentionRules()
     oidc: OidcSettings | None = None
