@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import ColumnElement, func, literal, text
+from sqlalchemy import ColumnElement, Connection, func, literal, text
 from sqlalchemy.orm import Session
 
 from api.database import is_postgres
@@ -166,7 +166,9 @@ def read_polygon(value: str) -> BaseGeometry:
     return read_geometry(dict(mapping(geometry)), "polygon")
 
 
-def point_within(session: Session, lon: ColumnElement[float], lat: ColumnElement[float], area: BaseGeometry) -> Any:
+def point_within(
+    session: Session | Connection, lon: ColumnElement[float], lat: ColumnElement[float], area: BaseGeometry
+) -> Any:
     """SQL: the point of these columns lies in `area` or on its edge; exact on both engines."""
     if is_postgres(session):
         polygon = func.ST_GeomFromEWKB(literal(shapely.to_wkb(shapely.set_srid(area, 4326), include_srid=True)))

@@ -18,6 +18,7 @@ from typing import Any
 CENTRE = (118.35, 35.10)
 SPREAD = (0.10, 0.08)
 YEARS = 3.0
+DISTRICTS = ("371302", "371311", "371312", "371391", "371392")
 
 _PLACE = f"""
   SELECT i, lon, lat, floor((lon - {CENTRE[0] - SPREAD[0]}) / {2 * SPREAD[0] / 40})::int AS xi,
@@ -122,6 +123,52 @@ def load_postgres(cluster: Any, rows: int) -> None:
     print(f"# {time.perf_counter() - start:7.0f} s  loaded, {size} GB", flush=True)
 
 
+def grid() -> list[tuple[str, str, str, str, float, float, float, float]]:
+    """The 1,600 cells in which the cases lie: code, district, street, community, bounds."""
+    cells = []
+    for xi in range(40):
+        for yi in range(40):
+            district = DISTRICTS[min(yi // 8, 4)]
+            street = f"{district}{xi // 10 + 1:03d}"
+            community = f"{street}{xi % 10 + 1:03d}"
+            west = CENTRE[0] - SPREAD[0] + xi * 2 * SPREAD[0] / 40
+            south = CENTRE[1] - SPREAD[1] + yi * 2 * SPREAD[1] / 40
+            east, north = west + 2 * SPREAD[0] / 40, south + 2 * SPREAD[1] / 40
+            cells.append((f"{community}{yi % 8 + 1:03d}", district, street, community, west, south, east, north))
+    return cells
+
+
+def load_grid(database: Any) -> None:
+    """Loads the grid unless it is there: a filing looks its cell up."""
+    import shapely
+
+    from api.grid.models import GridCell
+
+    with database.write() as session:
+        if session.query(GridCell).first() is not None:
+            return
+        for cell, district, street, community, west, south, east, north in grid():
+            session.add(GridCell(
+                cell=cell, district=district, street=street, community=community, tier=1, name=None,
+                geom=shapely.box(west, south, east, north), min_lon=west, min_lat=south, max_lon=east, max_lat=north,
+            ))  # fmt: skip
+
+
+def forget_runs(database: Any) -> None:
+    """Takes away what earlier runs filed: the same few square kilometres would fill up from run to run."""
+    from sqlalchemy import text
+
+    with database.write() as session:
+        for patrol in ("bench-", "mix-", "seen-"):
+            like = {"first": patrol, "last": patrol + "~"}
+            session.execute(text(
+                "DELETE FROM sites WHERE id IN (SELECT site_id FROM candidates"
+                " WHERE patrol_id >= :first AND patrol_id < :last) AND case_id IS NULL AND times_seen = 1"
+            ), like)  # fmt: skip
+            session.execute(text("DELETE FROM events WHERE subject >= :first AND subject < :last"), like)
+            session.execute(text("DELETE FROM candidates WHERE patrol_id >= :first AND patrol_id < :last"), like)
+
+
 def _drop_indexes(cluster: Any, table: str) -> list[str]:
     """Drops all of a table's indexes; gives the statements that make them again."""
     again: list[str] = []
@@ -166,7 +213,7 @@ def load_sqlite(path: Path, rows: int) -> None:
         lat = CENTRE[1] + (rng.random() + rng.random() - 1) * SPREAD[1] * 0.9999
         xi = int((lon - CENTRE[0] + SPREAD[0]) / (2 * SPREAD[0] / 40))
         yi = int((lat - CENTRE[1] + SPREAD[1]) / (2 * SPREAD[1] / 40))
-        district = ("371302", "371311", "371312", "371391", "371392")[min(yi // 8, 4)]
+        district = DISTRICTS[min(yi // 8, 4)]
         street = f"{district}{xi // 10 + 1:03d}"
         community = f"{street}{xi % 10 + 1:03d}"
         ts = now - YEARS * 365 * 86400 * (1 - i / (rows + 1))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from api.cases import lists
 from api.cases.forms import form
@@ -59,8 +59,8 @@ def harmless(value: Any) -> Any:
 def rows(read: Callable[[], Any], wanted: lists.Wanted) -> Iterator[dict[str, Any]]:
     """All cases of a list, newest first; each page in a short transaction of its own."""
     while True:
-        with read() as session:
-            page = _page(session, wanted)
+        with read() as connection:
+            page = _page(connection, wanted)
         yield from page
         if len(page) < PAGE:
             return
@@ -69,8 +69,8 @@ def rows(read: Callable[[], Any], wanted: lists.Wanted) -> Iterator[dict[str, An
         wanted = replace(wanted, after=UUID(page[-1]["id"]))
 
 
-def _page(session: Session, wanted: lists.Wanted) -> list[dict[str, Any]]:
-    return [form(case) for case in lists.page(session, wanted, PAGE)]
+def _page(connection: Connection, wanted: lists.Wanted) -> list[dict[str, Any]]:
+    return [form(case) for case in lists.page(connection, wanted, PAGE)]
 
 
 def _flat(settings: ApiSettings, item: dict[str, Any]) -> list[Any]:

@@ -6,8 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Row, bindparam, select, type_coerce
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Row, bindparam, select, type_coerce
 
 from api.base import StoredGeometry, iso
 from api.cases.models import Case
@@ -27,13 +26,13 @@ COLUMNS = tuple(
 _ONE = select(*COLUMNS).where(_TABLE.c.id == bindparam("case_id"))
 
 
-def read(session: Session, case_id: UUID, districts: tuple[str, ...] = ()) -> Row[Any]:
+def read(connection: Connection, case_id: UUID, districts: tuple[str, ...] = ()) -> Row[Any]:
     """One case's row for `form`, within the reader's districts.
 
     Raises:
         NotFoundError: None such, or outside.
     """
-    row = session.connection().execute(_ONE, {"case_id": case_id}).first()
+    row = connection.execute(_ONE, {"case_id": case_id}).first()
     if row is None or (districts and row.district not in districts):
         raise NotFoundError(f"no case {case_id}")
     return row

@@ -11,9 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import ColumnElement, Row, and_, func, literal, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
 from sqlalchemy.sql.util import ClauseAdapter
 
 from api.cases.forms import COLUMNS, FAMILY_NAMES
@@ -61,7 +60,7 @@ def place_of(bbox: str | None, polygon: str | None) -> dict[str, Any]:
     return {"box": box or (area.bounds if area is not None else None), "area": area}
 
 
-def conditions(session: Session, wanted: Wanted) -> list[ColumnElement[bool]]:
+def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     """The filters as SQL, but for those that name an index range (`_driver`)."""
     west, south, east, north = wanted.box or (0.0, 0.0, 0.0, 0.0)
     optional: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
@@ -71,7 +70,7 @@ def conditions(session: Session, wanted: Wanted) -> list[ColumnElement[bool]]:
         (wanted.cell, lambda: T.c.cell.startswith(wanted.cell or "", autoescape=True)),
         (wanted.district, lambda: T.c.district == wanted.district),
         (wanted.box, lambda: T.c.lon.between(west, east) & T.c.lat.between(south, north)),
-        (wanted.area, lambda: point_within(session, T.c.lon, T.c.lat, wanted.area)),
+        (wanted.area, lambda: point_within(connection, T.c.lon, T.c.lat, wanted.area)),
         (wanted.since, lambda: (T.c.filed_at >= wanted.since) & (T.c.id >= _floor(wanted.since))),
         (wanted.until, lambda: (T.c.filed_at < wanted.until) & (T.c.id < _floor(wanted.until))),
         (wanted.reviewer, lambda: T.c.reviewer == wanted.reviewer),
@@ -88,16 +87,16 @@ def _floor(moment: datetime | None) -> UUID:
     return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
 
 
-def page(session: Session, wanted: Wanted, limit: int) -> list[Row[Any]]:
+def page(connection: Connection, wanted: Wanted, limit: int) -> list[Row[Any]]:
     """Up to `limit` cases after the cursor, newest first, as rows for `forms.form`.
 
     One ordered index answers most lists. A box, or a prefix between two levels of the grid's code, is many ranges of
     an index that is ordered within each: their heads are merged, so that page 10,000 costs what page 1 does.
     """
-    driver = _driver(session, wanted)
+    driver = _driver(connection, wanted)
     if driver is not None and not driver.ranges:
         return []
-    filters = conditions(session, wanted)
+    filters = conditions(connection, wanted)
     query = select(*COLUMNS).order_by(T.c.id.desc()).limit(limit)
     if driver is None:
         query = query.where(*filters)
@@ -105,8 +104,8 @@ def page(session: Session, wanted: Wanted, limit: int) -> list[Row[Any]]:
         only = zip(driver.columns, driver.ranges[0], strict=True)
         query = query.where(*(column == value for column, value in only), *filters)
     else:
-        query = query.where(T.c.id.in_(_merge(session, driver, filters, limit)))
-    return list(session.connection().execute(query))
+        query = query.where(T.c.id.in_(_merge(connection, driver, filters, limit)))
+    return list(connection.execute(query))
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,11 @@ class Driver:
     ranges: list[tuple[Any, ...]]
 
 
-def _driver(session: Session, wanted: Wanted) -> Driver | None:
+def _driver(connection: Connection, wanted: Wanted) -> Driver | None:
     if wanted.box is not None:
-        return _by_tile(session, wanted, wanted.box)
+        return _by_tile(connection, wanted, wanted.box)
     if wanted.cell:
-        return _by_prefix(session, wanted.cell)
+        return _by_prefix(connection, wanted.cell)
     districts = (wanted.district,) if wanted.district else wanted.districts
     if districts:
         ranges = product(districts, wanted.states or tuple(STATES))
@@ -132,7 +131,7 @@ def _driver(session: Session, wanted: Wanted) -> Driver | None:
     return None
 
 
-def _by_tile(session: Session, wanted: Wanted, box: Box) -> Driver | None:
+def _by_tile(connection: Connection, wanted: Wanted, box: Box) -> Driver | None:
     tile, rows = TILES.c.tile, tile_rows(box)
     kinds = []
     if wanted.states:
@@ -143,7 +142,7 @@ def _by_tile(session: Session, wanted: Wanted, box: Box) -> Driver | None:
     query = select(TILES.c.state, TILES.c.family, tile, everywhere).where(*kinds)
     if len(rows) <= MAX_TILE_ROWS:
         query = query.where(or_(*(tile.between(first, last) for first, last in rows)))
-    found = session.connection().execute(query.limit(MAX_RANGES + 1)).all()
+    found = connection.execute(query.limit(MAX_RANGES + 1)).all()
     if not found:
         return Driver((T.c.state,), [])
     # A box over much of what there is: walking the order finds a page sooner than merging hundreds of heads.
@@ -161,28 +160,28 @@ _LEVELS: tuple[tuple[int, ColumnElement[Any]], ...] = (
 )
 
 
-def _by_prefix(session: Session, prefix: str) -> Driver | None:
+def _by_prefix(connection: Connection, prefix: str) -> Driver | None:
     size, column = next(level for level in _LEVELS if level[0] >= len(prefix))
     if len(prefix) == size:
         return Driver((column,), [(prefix,)])
-    values = _distinct(session, column, prefix)
+    values = _distinct(connection, column, prefix)
     return Driver((column,), [(value,) for value in values]) if len(values) <= MAX_RANGES else None
 
 
-def _distinct(session: Session, column: ColumnElement[Any], prefix: str) -> list[str]:
+def _distinct(connection: Connection, column: ColumnElement[Any], prefix: str) -> list[str]:
     """The values that stand in an index under a prefix, by jumping from one to the next."""
     # `~` sorts after all that a code may hold, in the C collation as in SQLite's.
     within = and_(column >= prefix, column < prefix + "~")
     first = select(func.min(column).label("value")).where(within).cte("found", recursive=True)
     following = select(func.min(column)).where(column > first.c.value, column < prefix + "~").scalar_subquery()
     found = first.union_all(select(following).where(first.c.value.is_not(None)))
-    rows = session.scalars(select(found.c.value).where(found.c.value.is_not(None)).limit(MAX_RANGES + 1))
+    rows = connection.scalars(select(found.c.value).where(found.c.value.is_not(None)).limit(MAX_RANGES + 1))
     return list(rows)
 
 
-def _merge(session: Session, driver: Driver, extra: list[ColumnElement[bool]], limit: int) -> Any:
+def _merge(connection: Connection, driver: Driver, extra: list[ColumnElement[bool]], limit: int) -> Any:
     """The newest ids over all ranges: each gives its own newest, the newest of those are taken. A subquery."""
-    if is_postgres(session):
+    if is_postgres(connection):
         arrays = [
             literal(list(values), ARRAY(column.type))
             for values, column in zip(zip(*driver.ranges, strict=True), driver.columns, strict=True)

@@ -155,8 +155,8 @@ def cases(here: Here, wanted: WantedCases, cursor: Cursor = None, limit: Limit =
     after = read_cursor(cursor, UUID)
     if after:
         wanted = replace(wanted, after=after[0])
-    with here.database.read() as session:
-        found = lists.page(session, wanted, limit + 1)
+    with here.database.look() as connection:
+        found = lists.page(connection, wanted, limit + 1)
     items = [form(case) for case in found[:limit]]
     more = write_cursor(found[limit - 1].id) if len(found) > limit else None
     return FastJson({"items": items, "next": more})
@@ -173,7 +173,7 @@ def exported(
     """All cases of a list as CSV, GeoJSON or XLSX, streamed; the export is on record."""
     with here.database.write() as session:
         audit(session, actor.name, "cases.export", kind, query=request.url.query[:1000])
-    found = export.rows(here.database.read, wanted)
+    found = export.rows(here.database.look, wanted)
     makers = {
         "csv": ("text/csv; charset=utf-8", lambda: export.as_csv(here.settings, found)),
         "geojson": ("application/geo+json", lambda: export.as_geojson_lines(found)),
@@ -190,8 +190,8 @@ def exported(
 @router.get("/{case_id}", response_model=CaseOut, responses=problems(404))
 def case(case_id: UUID, here: Here, actor: CaseReader) -> JSONResponse:
     """One case."""
-    with here.database.read() as session:
-        row = read(session, case_id, actor.districts)
+    with here.database.look() as connection:
+        row = read(connection, case_id, actor.districts)
     return FastJson(form(row), headers={"ETag": f'"{row.version}"'})
 
 

@@ -57,7 +57,7 @@ def _case(item: dict[str, Any]) -> dict[str, Any]:
 def _cases(session: Session, here: Context, actor: Actor, box: Box | None, cursor: str | None, limit: int) -> Page:
     after = read_cursor(cursor, UUID)
     wanted = lists.Wanted(box=box, districts=actor.districts, after=after[0] if after else None)
-    found = lists.page(session, wanted, limit + 1)
+    found = lists.page(session.connection(), wanted, limit + 1)
     more = write_cursor(found[limit - 1].id) if len(found) > limit else None
     return Page([_case(form(row)) for row in found[:limit]], more)
 
