@@ -11,16 +11,15 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
+from imagery.doubts import Marks, doubts
 from imagery.gcp import Mark, errors_at, rms_m
 from imagery.index import Index
 from imagery.report import CameraPlace, MosaicReport
 from imagery.scene import View, ground_points
 from imagery.seams import Labels
+from imagery.shutter import shutter_trace
 from imagery.solve import Solution
 from imagery.surface import HeightGrid
-
-# A mosaic that leans on less than this share of matched frames says so loudly.
-FEW_MATCHED = 0.5
 
 
 class Clock:
@@ -67,6 +66,7 @@ def account(
     labels: Labels,
     control: Sequence[Mark],
     checks: Sequence[Mark],
+    marks: Marks,
     **more: object,
 ) -> MosaicReport:
     """The report of a finished mosaic; `more` are further fields."""
@@ -75,6 +75,8 @@ def account(
     known = matched & np.isfinite(residual[:, 0])
     used = errors_at(solution, control, index) if control else []
     compared = errors_at(solution, checks, index) if checks else []
+    shutter = shutter_trace(solution.state, solution.know, solution.ties)
+    told = doubts(index, solution, marks, shutter, gsd_m)
     slant = labels.slant[labels.view >= 0]
     extra: dict[str, object] = {
         "gcp": [asdict(error) for error in used],
@@ -84,8 +86,13 @@ def account(
         "lean_p95": round(float(np.percentile(slant, 95)), 3) if slant.size else None,
         "seen_twice": round(float((labels.seen > 1).sum() / max(1, int((labels.seen > 0).sum()))), 4),
         "height_reference": solution.setting.height_reference,
+        "rolling_shutter": None if shutter is None else asdict(shutter),
+        "mark_pixel_scale": round(marks.pixel_scale, 4),
+        "mark_precision_m": None if marks.precision_m is None else round(marks.precision_m, 3),
+        "marks_left_out": marks.left_out,
+        "warnings": [doubt.english for doubt in told],
+        "warnings_zh": [doubt.chinese for doubt in told],
         **more,
-        "warnings": _warnings(solution, matched, float(str(more.get("mark_pixel_scale", 1.0)))),
     }
     return MosaicReport.model_validate(
         {
@@ -145,18 +152,3 @@ def _flights(index: Index, solution: Solution, residual: NDArray[np.float64]) ->
             }
         )
     return result
-
-
-def _warnings(solution: Solution, matched: NDArray[np.bool_], mark_scale: float) -> list[str]:
-    found = []
-    if mark_scale != 1.0:
-        found.append(
-            f"the marks' pixels are of images of another size: rays cross only when multiplied by {mark_scale:.3f}"
-        )
-    if matched.mean() < FEW_MATCHED:
-        found.append(
-            f"only {int(matched.sum())} of {len(matched)} frames match: the rest hang at their GPS places, metres off"
-        )
-    if solution.setting.frame.is_local:
-        found.append("no positions and no ground control: scale, place and north are unknown")
-    return found

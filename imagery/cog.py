@@ -1,9 +1,9 @@
 """A Cloud-Optimised GeoTIFF written in one pass: tiles come in any order, are compressed once and forgotten.
 
 Overviews grow as tiles arrive (four make one of the next level), so the mosaic is never read again; what is spilled
-are compressed tiles, a twentieth of the pixels. GDAL's own driver needs the raw mosaic on disk and took twice the CPU
-of all warping on brighton_beach. JPEG tiles, a 1-bit mask a level, averaged overviews; directories first, then the
-data from the coarsest level to the finest, as readers over HTTP want it.
+are compressed tiles, a twentieth of the pixels, and a run that was killed goes on from them. GDAL's own driver needs
+the raw mosaic on disk and took twice the CPU of all warping on brighton_beach. JPEG tiles, a 1-bit mask a level,
+averaged overviews; directories first, then the data from the coarsest level to the finest, as readers over HTTP want.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -22,25 +21,24 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
+from imagery.spill import Spill, Tile
+
 TILE_PX = 512
 QUALITY = 90
 OVERVIEW_QUALITY = 85
 # Offsets beyond this need BigTIFF; classic TIFF is read by more programs.
 CLASSIC_LIMIT = 3_900_000_000
 
-Tile = tuple[int, int]
 _SHORT, _LONG, _RATIONAL, _DOUBLE, _LONG8 = 3, 4, 5, 12, 16
 _SIZES = {_SHORT: 2, _LONG: 4, _RATIONAL: 8, _DOUBLE: 8, _LONG8: 8, 2: 1}
 
 
 @dataclass
 class _Level:
-    """One resolution: its size, where its compressed tiles lie in the spill, and tiles of it still being filled."""
+    """One resolution: its size, and tiles of it still being filled with how many parts they wait for."""
 
     width: int
     height: int
-    tiles: dict[Tile, tuple[int, int]] = field(default_factory=dict)
-    masks: dict[Tile, tuple[int, int]] = field(default_factory=dict)
     open: dict[Tile, NDArray[np.uint8]] = field(default_factory=dict)
     waiting: dict[Tile, int] = field(default_factory=dict)
 
@@ -57,8 +55,8 @@ class CogWriter:
     """Takes tiles of the full resolution and writes the file on leaving the context without an error.
 
     Args:
-        path: The file to write.
-        spill: A scratch file for compressed tiles.
+        path: The file to write; None where another run will assemble it and its overviews.
+        spill: Where compressed tiles lie; full-resolution tiles that it holds already need not be given again.
         size: Width and height in pixels.
         georeference: CRS, west edge, north edge, pixel size.
         expected: Tiles (row, column) that will come; others stay empty. Each must be given once, or `skip`ped.
@@ -66,25 +64,37 @@ class CogWriter:
 
     def __init__(
         self,
-        path: Path,
-        spill: Path,
+        path: Path | None,
+        spill: Spill,
         size: tuple[int, int],
         georeference: tuple[str, float, float, float],
         expected: Iterable[Tile],
     ) -> None:
-        self._path, self._spill_path = path, spill
-        self._spill: BinaryIO = spill.open("w+b")
+        self._path, self._spill = path, spill
         self._geo = _geo_tags(*georeference)
         self._levels = [_Level(*size)]
-        while max(self._levels[-1].width, self._levels[-1].height) > TILE_PX:
+        while path is not None and max(self._levels[-1].width, self._levels[-1].height) > TILE_PX:
             last = self._levels[-1]
             self._levels.append(_Level(-(-last.width // 2), -(-last.height // 2)))
-        tiles = set(expected)
+        self.finished = frozenset((row, column) for level, row, column in spill.places if level == 0)
+        tiles = set(expected) | self.finished
         for level in self._levels[1:]:
             for row, column in tiles:
                 parent = (row // 2, column // 2)
                 level.waiting[parent] = level.waiting.get(parent, 0) + 1
             tiles = set(level.waiting)
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Hands tiles of an earlier run on to overviews that are not finished yet."""
+        for number, row, column in sorted(self._spill.places):
+            if number + 1 >= len(self._levels):
+                continue
+            parent = (row // 2, column // 2)
+            if (number + 1, *parent) in self._spill.places:
+                self._levels[number + 1].waiting[parent] -= 1
+            else:
+                self._hand_on(number, (row, column), _decoded(*self._spill.get((number, row, column))))
 
     def __enter__(self) -> CogWriter:
         return self
@@ -92,10 +102,8 @@ class CogWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._assemble()
-        self._spill.close()
-        self._spill_path.unlink(missing_ok=True)
+        if kind is None and self._path is not None:
+            self._assemble(self._path)
 
     def write(self, row: int, column: int, tile: NDArray[np.uint8]) -> None:
         """Takes a full-resolution tile: (4, TILE_PX, TILE_PX) red, green, blue, mask (0 or 255)."""
@@ -106,7 +114,6 @@ class CogWriter:
         self._passed_on(1, (row // 2, column // 2))
 
     def _put(self, number: int, at: Tile, tile: NDArray[np.uint8]) -> None:
-        level = self._levels[number]
         if tile[3].any():
             quality = OVERVIEW_QUALITY if number else QUALITY
             good, data = cv2.imencode(
@@ -114,17 +121,21 @@ class CogWriter:
             )
             if not good:
                 raise OSError(f"tile {at} of level {number} could not be compressed")
-            level.tiles[at] = self._keep(data.tobytes())
-            level.masks[at] = self._keep(zlib.compress(np.packbits(tile[3] > 0, axis=1).tobytes(), 1))
+            mask = zlib.compress(np.packbits(tile[3] > 0, axis=1).tobytes(), 1)
+            self._spill.put((number, *at), data.tobytes(), mask)
         if number + 1 < len(self._levels):
-            parent = (at[0] // 2, at[1] // 2)
-            if tile[3].any():
-                blank = np.zeros((4, TILE_PX, TILE_PX), np.uint8)
-                half = TILE_PX // 2
-                top, left = (at[0] % 2) * half, (at[1] % 2) * half
-                into = self._levels[number + 1].open.setdefault(parent, blank)
-                into[:, top : top + half, left : left + half] = _halved(tile)
-            self._passed_on(number + 1, parent)
+            self._hand_on(number, at, tile)
+
+    def _hand_on(self, number: int, at: Tile, tile: NDArray[np.uint8]) -> None:
+        """A tile's quarter of the next overview."""
+        parent = (at[0] // 2, at[1] // 2)
+        if tile[3].any():
+            blank = np.zeros((4, TILE_PX, TILE_PX), np.uint8)
+            half = TILE_PX // 2
+            top, left = (at[0] % 2) * half, (at[1] % 2) * half
+            into = self._levels[number + 1].open.setdefault(parent, blank)
+            into[:, top : top + half, left : left + half] = _halved(tile)
+        self._passed_on(number + 1, parent)
 
     def _passed_on(self, number: int, at: Tile) -> None:
         """One more child of a tile is done; with the last the tile itself is."""
@@ -136,36 +147,33 @@ class CogWriter:
             blank = np.zeros((4, TILE_PX, TILE_PX), np.uint8)
             self._put(number, at, level.open.pop(at, blank))
 
-    def _keep(self, data: bytes) -> tuple[int, int]:
-        start = self._spill.seek(0, 2)
-        self._spill.write(data)
-        return start, len(data)
-
-    def _assemble(self) -> None:
-        size = sum(length for level in self._levels for _, length in (*level.tiles.values(), *level.masks.values()))
+    def _assemble(self, path: Path) -> None:
+        size = sum(place.image_bytes + place.mask_bytes for place in self._spill.places.values())
         big = size > CLASSIC_LIMIT
         # Directories have the same length whatever the offsets: once to measure, once for good.
         start = len(self._head(big, 0))
-        with self._path.open("wb") as file:
+        keys = sorted(self._spill.places)
+        with path.open("wb") as file:
             file.write(self._head(big, start))
-            for level in reversed(self._levels):
-                for tiles in (level.tiles, level.masks):
-                    for at in sorted(tiles):
-                        begin, length = tiles[at]
-                        self._spill.seek(begin)
-                        file.write(self._spill.read(length))
+            for number in reversed(range(len(self._levels))):
+                own = [key for key in keys if key[0] == number]
+                for part in (0, 1):
+                    for key in own:
+                        file.write(self._spill.get(key)[part])
 
     def _head(self, big: bool, data_start: int) -> bytes:
         """Header and all directories; tile offsets follow from the order of the data behind them."""
         places: dict[tuple[int, bool], dict[Tile, tuple[int, int]]] = {}
         cursor = data_start
+        keys = sorted(self._spill.places)
         for number in range(len(self._levels) - 1, -1, -1):
-            level = self._levels[number]
-            for is_mask, tiles in ((False, level.tiles), (True, level.masks)):
+            for is_mask in (False, True):
                 own = places.setdefault((number, is_mask), {})
-                for at in sorted(tiles):
-                    own[at] = (cursor, tiles[at][1])
-                    cursor += tiles[at][1]
+                for key in (key for key in keys if key[0] == number):
+                    place = self._spill.places[key]
+                    length = place.mask_bytes if is_mask else place.image_bytes
+                    own[key[1:]] = (cursor, length)
+                    cursor += length
         head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) if big else struct.pack("<2sHI", b"II", 42, 8)
         directories = [
             _tags(
@@ -246,6 +254,16 @@ def _packed(kind: int, values: Sequence[float]) -> bytes:
         return struct.pack(f"<{len(values)}d", *values)
     letter = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}[kind]
     return struct.pack(f"<{len(values)}{letter}", *(int(value) for value in values))
+
+
+def _decoded(image: bytes, mask: bytes) -> NDArray[np.uint8]:
+    """A compressed tile as it was given: (4, TILE_PX, TILE_PX)."""
+    bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    bits = np.frombuffer(zlib.decompress(mask), np.uint8).reshape(TILE_PX, -1)
+    tile = np.empty((4, TILE_PX, TILE_PX), np.uint8)
+    tile[:3] = np.asarray(bgr, np.uint8).transpose(2, 0, 1)[::-1]
+    tile[3] = np.unpackbits(bits, axis=1)[:, :TILE_PX] * 255
+    return tile
 
 
 def _halved(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:

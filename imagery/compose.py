@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from imagery.features import decode
 from imagery.files import Progress, appearing, quiet
 from imagery.scene import View
 from imagery.seams import FEATHER_CELLS, Grid, Labels
+from imagery.spill import Spill, Tile
 from imagery.surface import HeightGrid
 
 # The ground is smooth and so is a lens: coordinates are computed every 16 pixels and interpolated between
@@ -32,7 +34,7 @@ Span = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class _Piece:
-    """What one photograph adds: three planes (h, w) already multiplied by their weight, and the weight (255 is all)."""
+    """What a photograph adds to a row of tiles: three planes (h, w) already multiplied by their weight (255 is all)."""
 
     top: int
     left: int
@@ -50,6 +52,8 @@ def compose(
     crs: str,
     workers: int = 2,
     progress: Progress = quiet,
+    spill: Spill | None = None,
+    rows: range | None = None,
 ) -> None:
     """Writes `mosaic.tif`: RGB with an internal mask, averaged overviews, laid out as COG.
 
@@ -63,21 +67,28 @@ def compose(
         crs: Of the grid.
         workers: Threads that decode and warp.
         progress: Called once a frame.
+        spill: Where finished tiles lie; those of an earlier run of the same mosaic are not made again.
+        rows: Rows of tiles to make; the others are left to other runs, and the file is not assembled.
     """
     spans = _spans(labels, len(scene), grid)
     order = sorted(spans, key=lambda number: (spans[number][0] // TILE_PX, spans[number][2]))
     if grid.width_px > grid.height_px:
         order = sorted(spans, key=lambda number: (spans[number][2] // TILE_PX, spans[number][0]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    where = (crs, grid.left, grid.top, grid.gsd_m)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder, appearing(path) as temporary:
-        tiles = _Tiles([spans[number] for number in order])
-        size = (grid.width_px, grid.height_px)
-        with CogWriter(temporary, Path(folder) / "tiles", size, where, tiles.expected) as target:
-            pieces = _pieces(order, scene, tones, surface, grid, labels, spans, workers)
-            for done, piece in enumerate(pieces, start=1):
-                tiles.add(spans[order[done - 1]], piece, target)
-                progress(done, len(order), "mosaic")
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+        tiles_on_disk = spill or Spill(Path(folder))
+        with appearing(path) if rows is None else contextlib.nullcontext(None) as temporary:
+            finished = frozenset(key[1:] for key in tiles_on_disk.places if key[0] == 0)
+            tiles = _Tiles([spans[number] for number in order], finished, rows)
+            where, size = (crs, grid.left, grid.top, grid.gsd_m), (grid.width_px, grid.height_px)
+            order = [number for number in order if tiles.wants(spans[number])]
+            with CogWriter(temporary, tiles_on_disk, size, where, tiles.expected) as target:
+                pieces = _pieces(order, scene, tones, surface, grid, labels, spans, workers, tiles.rows_of)
+                for done, piece in enumerate(pieces, start=1):
+                    tiles.add(spans[order[done - 1]], piece, target)
+                    progress(done, len(order), "mosaic")
+        if spill is None:
+            tiles_on_disk.close()
 
 
 def _spans(labels: Labels, count: int, grid: Grid) -> dict[int, Span]:
@@ -108,13 +119,15 @@ def _pieces(
     labels: Labels,
     spans: dict[int, Span],
     workers: int,
-) -> Iterator[_Piece]:
-    """Warped pieces in order, a few ahead of need."""
+    rows_of: Callable[[Span], Collection[int]],
+) -> Iterator[dict[int, _Piece]]:
+    """Warped pieces in order, a few ahead of need: of every view one a row of tiles, by the row's number."""
 
-    def warp(number: int) -> _Piece:
-        return _warp(scene[number], tones[number], surface, grid, labels, number, spans[number])
+    def warp(number: int) -> dict[int, _Piece]:
+        span = spans[number]
+        return _warp(scene[number], tones[number], surface, grid, labels, number, span, rows_of(span))
 
-    waiting: deque[Future[_Piece]] = deque()
+    waiting: deque[Future[dict[int, _Piece]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for number in order:
             waiting.append(pool.submit(warp, number))
@@ -124,23 +137,57 @@ def _pieces(
             yield waiting.popleft().result()
 
 
-def _warp(view: View, tone: Tone, surface: HeightGrid, grid: Grid, labels: Labels, number: int, span: Span) -> _Piece:
+def _warp(
+    view: View,
+    tone: Tone,
+    surface: HeightGrid,
+    grid: Grid,
+    labels: Labels,
+    number: int,
+    span: Span,
+    rows: Collection[int],
+) -> dict[int, _Piece]:
+    """A view's pieces of some rows of tiles, by row."""
     top, bottom, left, right = span
-    columns, rows = _source_map(view, surface, grid, span)
     image = decode(view.path.read_bytes())
+    pieces = {}
+    # A row of tiles at a time: an oblique frame may span half the map, and its coordinates weigh ten times its pixels.
+    for row in sorted(rows):
+        strip = (max(top, row * TILE_PX), min(bottom, (row + 1) * TILE_PX), left, right)
+        piece = _warp_strip(image, view, tone, surface, grid, _weights(labels, number, strip), strip)
+        if piece is not None:
+            pieces[row] = piece
+    return pieces
+
+
+def _warp_strip(
+    image: NDArray[np.uint8],
+    view: View,
+    tone: Tone,
+    surface: HeightGrid,
+    grid: Grid,
+    weight: NDArray[np.float32],
+    span: Span,
+) -> _Piece | None:
+    """A part of a view's span; None where it says nothing."""
+    top, bottom, left, right = span
+    speaks = np.flatnonzero(weight.any(axis=0))
+    if not len(speaks):
+        return None
+    # Only the columns that are spoken of.
+    first, last = int(speaks[0]), int(speaks[-1]) + 1
+    left, right, weight = left + first, left + last, np.ascontiguousarray(weight[:, first:last])
+    columns, rows = _source_map(view, surface, grid, (top, bottom, left, right))
     # Only the part that is looked at is handed to the warp: remap addresses at most 32767 pixels, and cache is short.
     u0, v0 = max(0, int(np.nanmin(columns)) - 2), max(0, int(np.nanmin(rows)) - 2)
     u1, v1 = int(np.nanmax(columns)) + 3, int(np.nanmax(rows)) + 3
-    part = image[v0:v1, u0:u1]
-    size = (right - left, bottom - top)
-    weight = _weights(labels, number, span)
+    part = image[v0 : max(v0, v1), u0 : max(u0, u1)]
     if part.size == 0:
-        nothing = np.zeros((size[1], size[0]), np.uint8)
-        return _Piece(top, left, [nothing] * 3, nothing)
+        return None
+    size = (right - left, bottom - top)
     map_u, map_v = _fine(columns - u0, size), _fine(rows - v0, size)
     warped = cv2.remap(part, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    inside = (map_u >= 0) & (map_v >= 0) & (map_u <= part.shape[1] - 1) & (map_v <= part.shape[0] - 1)
-    weight *= inside
+    weight *= (map_u >= 0) & (map_v >= 0) & (map_u <= part.shape[1] - 1) & (map_v <= part.shape[0] - 1)
     lift = tone.lift(columns, rows, view.lens)
     planes = [
         np.asarray(cv2.multiply(plane, cv2.multiply(_fine(lift[:, :, band], size), weight), dtype=cv2.CV_8U), np.uint8)
@@ -186,13 +233,23 @@ def _weights(labels: Labels, number: int, span: Span) -> NDArray[np.float32]:
 class _Tiles:
     """Tiles that are being summed up; one is handed on and forgotten when its last photograph has come."""
 
-    def __init__(self, spans: Sequence[Span]) -> None:
-        self._open: dict[tuple[int, int], NDArray[np.uint8]] = {}
-        self._left: dict[tuple[int, int], int] = {}
+    def __init__(self, spans: Sequence[Span], finished: Collection[Tile], rows: range | None) -> None:
+        self._open: dict[Tile, NDArray[np.uint8]] = {}
+        self._left: dict[Tile, int] = {}
         for span in spans:
             for tile in self._tiles(span):
-                self._left[tile] = self._left.get(tile, 0) + 1
+                if tile not in finished and (rows is None or tile[0] in rows):
+                    self._left[tile] = self._left.get(tile, 0) + 1
         self.expected = tuple(self._left)
+        self._wanted = frozenset(self._left)
+
+    def rows_of(self, span: Span) -> set[int]:
+        """Rows of tiles that a span still has to add to."""
+        return {tile[0] for tile in self._tiles(span) if tile in self._wanted}
+
+    def wants(self, span: Span) -> bool:
+        """Whether a span has anything to add."""
+        return any(tile in self._left for tile in self._tiles(span))
 
     @staticmethod
     def _tiles(span: Span) -> Iterator[tuple[int, int]]:
@@ -201,22 +258,13 @@ class _Tiles:
             for column in range(left // TILE_PX, (right - 1) // TILE_PX + 1):
                 yield row, column
 
-    def add(self, span: Span, piece: _Piece, target: CogWriter) -> None:
-        """Adds a piece to its tiles and hands on those that are complete."""
-        top, bottom, left, right = span
+    def add(self, span: Span, pieces: Mapping[int, _Piece], target: CogWriter) -> None:
+        """Adds a view's pieces to their tiles and hands on those that are complete."""
         for row, column in self._tiles(span):
-            y0, y1 = max(top, row * TILE_PX), min(bottom, (row + 1) * TILE_PX)
-            x0, x1 = max(left, column * TILE_PX), min(right, (column + 1) * TILE_PX)
-            weight = piece.weight[y0 - top : y1 - top, x0 - left : x1 - left]
-            if weight.any():
-                tile = self._open.setdefault((row, column), np.zeros((4, TILE_PX, TILE_PX), np.uint8))
-                inner = (
-                    slice(y0 - row * TILE_PX, y1 - row * TILE_PX),
-                    slice(x0 - column * TILE_PX, x1 - column * TILE_PX),
-                )
-                for band, plane in enumerate([*piece.planes, piece.weight]):
-                    part = plane[y0 - top : y1 - top, x0 - left : x1 - left]
-                    tile[band][inner] = cv2.add(tile[band][inner], part)
+            if (row, column) not in self._wanted:
+                continue
+            if row in pieces:
+                self._sum(row, column, pieces[row])
             self._left[(row, column)] -= 1
             if self._left[(row, column)]:
                 continue
@@ -225,6 +273,20 @@ class _Tiles:
                 target.skip(row, column)
             else:
                 target.write(row, column, _settled(finished))
+
+    def _sum(self, row: int, column: int, piece: _Piece) -> None:
+        height, width = piece.weight.shape
+        y0, y1 = piece.top, piece.top + height
+        x0, x1 = max(piece.left, column * TILE_PX), min(piece.left + width, (column + 1) * TILE_PX)
+        if x0 >= x1:
+            return
+        across = slice(x0 - piece.left, x1 - piece.left)
+        if not piece.weight[:, across].any():
+            return
+        tile = self._open.setdefault((row, column), np.zeros((4, TILE_PX, TILE_PX), np.uint8))
+        inner = (slice(y0 - row * TILE_PX, y1 - row * TILE_PX), slice(x0 - column * TILE_PX, x1 - column * TILE_PX))
+        for band, plane in enumerate([*piece.planes, piece.weight]):
+            tile[band][inner] = cv2.add(tile[band][inner], plane[:, across])
 
 
 def _settled(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from imagery.checkpoint import key_of
 from imagery.features import decode
-from imagery.files import Progress, quiet
+from imagery.files import Progress, appearing, quiet
 from imagery.scene import View
 from imagery.surface import HeightGrid
 
 Floats = NDArray[np.float64]
 Patch = NDArray[np.float32]
+_PairWindow = tuple[int, int, int, int, Path]
 
 # Heights are sought on pixels this many times the photographs' own: finer costs its cube and moved roofs by less
 # than their error.
@@ -58,6 +60,7 @@ def dense_dsm(
     tallest_m: float = DEFAULT_TALLEST_M,
     workers: int = 2,
     progress: Progress = quiet,
+    keep: Path | None = None,
 ) -> Dense:
     """Heights of everything within bounds.
 
@@ -69,23 +72,33 @@ def dense_dsm(
         tallest_m: Height above ground up to which things are looked for.
         workers: Threads.
         progress: Called once a pair.
+        keep: Folder for heights of pairs, which a later run takes up; a temporary one by default.
     """
     cell_m = CELL_PX * gsd_m
     west, south, east, north = bounds
     columns, rows = max(1, int(np.ceil((east - west) / cell_m))), max(1, int(np.ceil((north - south) / cell_m)))
     frame = HeightGrid(west, north, cell_m, np.zeros((0, columns), np.float32))
     pairs = stereo_pairs(scene, ground, bounds)
-    with tempfile.TemporaryDirectory(prefix="heights.") as folder:
-        windows: list[tuple[int, int, int, int, Path]] = []
+    with tempfile.TemporaryDirectory(prefix="heights.") as scratch:
+        folder = keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        common = key_of(ground.z, ground.left, ground.top, ground.cell_m, west, north, cell_m, rows, columns, tallest_m)
+        windows: list[_PairWindow] = []
+        kept = _kept(folder)
 
-        def work(number: int) -> tuple[int, int, int, int, Path] | None:
-            one, two = pairs[number]
-            found = _heights_of_pair(scene[one], scene[two], ground, frame, (rows, columns), tallest_m)
+        def work(number: int) -> _PairWindow | None:
+            one, two = (scene[k] for k in pairs[number])
+            parts = (view.pose.model_dump_json() + view.lens.model_dump_json() for view in (one, two))
+            name = key_of(common, *parts)
+            if name in kept:
+                return kept[name]
+            found = _heights_of_pair(one, two, ground, frame, (rows, columns), tallest_m)
             if found is None:
                 return None
             top, left, patch = found
-            path = Path(folder) / f"{number}.npy"
-            np.save(path, patch.astype(np.float32))
+            path = folder / f"{name}_{top}_{left}_{patch.shape[0]}_{patch.shape[1]}.npy"
+            with appearing(path) as temporary:
+                np.save(temporary, patch.astype(np.float32))
             return top, left, patch.shape[0], patch.shape[1], path
 
         with ThreadPoolExecutor(workers) as pool:
@@ -94,6 +107,16 @@ def dense_dsm(
                     windows.append(window)
                 progress(done, len(pairs), "heights")
         return _fused(windows, frame, rows, columns)
+
+
+def _kept(folder: Path) -> dict[str, _PairWindow]:
+    """Heights of pairs that an earlier run left: top row, left column, rows, columns and file of each, by name."""
+    found = {}
+    for path in folder.glob("*_*_*_*_*.npy"):
+        name, *numbers = path.stem.split("_")
+        top, left, height, width = (int(part) for part in numbers)
+        found[name] = (top, left, height, width, path)
+    return found
 
 
 def stereo_pairs(
@@ -313,7 +336,7 @@ def _to_world(
     return x, y, plane.z + h
 
 
-def _fused(windows: list[tuple[int, int, int, int, Path]], frame: HeightGrid, rows: int, columns: int) -> Dense:
+def _fused(windows: list[_PairWindow], frame: HeightGrid, rows: int, columns: int) -> Dense:
     """Median and scatter over pairs, tile by tile."""
     z = np.full((rows, columns), np.nan, np.float32)
     sigma = np.full((rows, columns), np.nan, np.float32)

@@ -114,10 +114,11 @@ def find_features(
     factor = np.array([width_px / width, height_px / height], np.float32)
     full = ((xy + 0.5) * factor - 0.5).astype(np.float32)
     points = Keypoints(full, np.ascontiguousarray(small[row, column][:, ::-1]), float(factor[0]))
-    return points, descriptors, _thumb(image)
+    return points, descriptors, thumb_of(image)
 
 
-def _thumb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def thumb_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The small RGB copy of a BGR image: `THUMB_PX` on its long side."""
     share = min(1.0, THUMB_PX / max(image.shape[:2]))
     size = (max(2, round(image.shape[1] * share)), max(2, round(image.shape[0] * share)))
     return np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)[:, :, ::-1])

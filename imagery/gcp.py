@@ -115,7 +115,7 @@ def known_points(
     marks: Sequence[Mark], solution: Solution, index: Index, sigma_m: float = SURVEY_SIGMA_M
 ) -> KnownPoints:
     """Marks, known to `sigma_m`, as known points of a block that already lies on Earth."""
-    rows = _observations(marks, index)
+    rows = sightings(marks, index)
     lonlat = [(mark.lon, mark.lat) for mark in marks]
     xy = solution.setting.frame.to_metres([p[0] for p in lonlat], [p[1] for p in lonlat])
     xyz = np.column_stack([xy, [mark.z_m for mark in marks]]) - solution.setting.origin
@@ -124,8 +124,10 @@ def known_points(
     return KnownPoints(xyz, sigma, frame, point, uv, np.full(len(frame), CLICK_SIGMA_PX), sure=True)
 
 
-def _observations(marks: Sequence[Mark], index: Index) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Frames, marks and pixels of all sightings whose photograph is in the block."""
+def sightings(
+    marks: Sequence[Mark], index: Index, required: bool = True
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Frames, marks and pixels of all sightings whose photograph is in the block; at least one where `required`."""
     frames = {Path(photo.file).name.lower(): number for number, photo in enumerate(index.photos)}
     found = [
         (frames[Path(file).name.lower()], number, u, v)
@@ -133,9 +135,9 @@ def _observations(marks: Sequence[Mark], index: Index) -> tuple[NDArray[np.int64
         for file, u, v in mark.seen
         if Path(file).name.lower() in frames
     ]
-    if not found:
+    if not found and required:
         raise ImageryError("none of the ground control's photographs is in the folder: do the file names agree?")
-    table = np.array(found, float)
+    table = np.array(found, float).reshape(-1, 4)
     return table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:]
 
 
@@ -146,7 +148,7 @@ def pixel_scale(marks: Sequence[Mark], solution: Solution, index: Index) -> floa
     a village set a list that claimed to fit crossed to 100 px as it stood, and to 1 px at 1.92); nothing of the
     marks' coordinates is used, and the report says what was done.
     """
-    frame, point, uv = _observations(marks, index)
+    frame, point, uv = sightings(marks, index)
     matched = np.array([solution.placed[int(n)] == "matched" for n in frame])
     twice = np.bincount(point[matched], minlength=len(marks)) >= 2
     use = matched & twice[point]
@@ -162,7 +164,9 @@ def pixel_scale(marks: Sequence[Mark], solution: Solution, index: Index) -> floa
         crossed = replace(start, X=triangulate(start, solution.know, ties, solution.ground_z, 10))
         error = np.linalg.norm(residuals(crossed, solution.know, ties), axis=1)
         # Crowding all marks into a corner makes any rays cross: errors count in parts of the pixels they came from.
-        return float(np.sqrt(np.mean(error**2))) / scale
+        # The median mark: one wrong line in the list says nothing about its scale.
+        square = np.bincount(number, error**2) / np.bincount(number)
+        return float(np.sqrt(np.median(square))) / scale
 
     asis = misfit(1.0)
     if asis < SCALE_SUSPECT_PX:
@@ -189,7 +193,7 @@ def to_earth(solution: Solution, marks: Sequence[Mark], index: Index) -> Solutio
     Raises:
         ImageryError: Fewer than three marks that the block sees.
     """
-    local, seen = _seen_places(solution, marks, index)
+    local, seen = seen_places(solution, marks, index)
     if len(seen) < 3:
         raise ImageryError(
             f"{len(seen)} ground control marks are seen by photographs of the block: at least 3 are needed to place it"
@@ -232,9 +236,9 @@ def similarity(source: Floats, target: Floats) -> tuple[float, Floats, Floats]:
     return scale, turn, mean_t - scale * turn @ mean_s
 
 
-def _seen_places(solution: Solution, marks: Sequence[Mark], index: Index) -> tuple[Floats, list[int]]:
+def seen_places(solution: Solution, marks: Sequence[Mark], index: Index) -> tuple[Floats, list[int]]:
     """Where the block itself puts marks: by crossing rays, or on the nearest tie's level for a single sighting."""
-    frame, point, uv = _observations(marks, index)
+    frame, point, uv = sightings(marks, index)
     good = np.array([solution.placed[int(n)] == "matched" for n in frame])
     frame, point, uv = frame[good], point[good], uv[good]
     order = np.argsort(point, kind="stable")
@@ -269,8 +273,8 @@ def _on_ties(solution: Solution, frame: int, uv: Floats) -> Floats:
 
 def errors_at(solution: Solution, marks: Sequence[Mark], index: Index) -> list[MarkError]:
     """Errors at marks, from the photographs alone (the marks' own coordinates take no part in their place)."""
-    places, seen = _seen_places(solution, marks, index)
-    frame, point, uv = _observations(marks, index)
+    places, seen = seen_places(solution, marks, index)
+    frame, point, uv = sightings(marks, index)
     xy = solution.setting.frame.to_metres([mark.lon for mark in marks], [mark.lat for mark in marks])
     given = np.column_stack([xy, [mark.z_m for mark in marks]]) - solution.setting.origin
     result = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,17 @@ class Index:
     photos: tuple[Photo, ...]
     keypoints: tuple[Keypoints, ...]
     set_aside: tuple[SetAside, ...]
+
+
+def without(index: Index, lost: Mapping[int, str]) -> Index:
+    """The index less some frames, which are set aside with why; the store must be bound anew."""
+    keep = [number for number in range(len(index.photos)) if number not in lost]
+    aside = [SetAside(file=index.photos[number].file, why=why) for number, why in lost.items()]
+    return Index(
+        tuple(index.photos[number] for number in keep),
+        tuple(index.keypoints[number] for number in keep),
+        tuple(sorted([*index.set_aside, *aside], key=lambda item: item.file)),
+    )
 
 
 def list_photos(frames_dir: Path) -> list[Path]:

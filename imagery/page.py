@@ -47,7 +47,7 @@ def page(report: MosaicReport, labels: Labels, name: str) -> str:
         _positions(report),
         _overlap(labels),
         "</div>",
-        "".join(f'<p class="warn">{escape(warning)}</p>' for warning in more.get("warnings") or ()),
+        "".join(f'<p class="warn">{escape(warning)}</p>' for warning in more.get("warnings_zh") or ()),
         _set_aside(report),
         _registration(more.get("registration")),
         _marks("控制点", more.get("gcp") or ()),

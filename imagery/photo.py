@@ -26,6 +26,7 @@ Fix = Literal["none", "3d", "rtk"]
 DEFAULT_FOCAL_35MM = 24.0
 # XMP stands in the first segments; two DJI models put it after a thumbnail of 60 kB.
 XMP_SEARCH_BYTES = 400_000
+LASER_REACH_M = (3.0, 3000.0)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Photo:
         fix: none (unknown), 3d or rtk.
         std_h_m: Stated horizontal accuracy, or None.
         std_v_m: Stated vertical accuracy, or None.
+        range_m: What a laser measured to what the image centre shows, or None.
     """
 
     path: Path
@@ -75,6 +77,14 @@ class Photo:
     fix: Fix = "none"
     std_h_m: float | None = None
     std_v_m: float | None = None
+    range_m: float | None = None
+
+    @property
+    def height_by_laser_m(self) -> float | None:
+        """Height above what the image centre shows, from the laser range and the gimbal's pitch."""
+        if self.range_m is None:
+            return None
+        return self.range_m * math.sin(math.radians(-(self.pitch_deg if self.pitch_deg is not None else -90.0)))
 
 
 def read_photo(path: Path, root: Path, data: bytes, tz: str = "Asia/Shanghai") -> Photo:
@@ -126,7 +136,16 @@ def read_photo(path: Path, root: Path, data: bytes, tz: str = "Asia/Shanghai") -
         fix="rtk" if flag is not None and flag >= 50 else "3d" if lon is not None else "none",
         std_h_m=max(std[0], std[1]) if std[0] and std[1] else None,
         std_v_m=std[2] or None,
+        range_m=_laser(xmp),
     )
+
+
+def _laser(xmp: dict[str, str]) -> float | None:
+    """A DJI laser's range where it says that it is good (`LRFStatus`), within what such a laser reaches."""
+    distance = _number(xmp.get("LRFTargetDistance"))
+    if distance is None or not LASER_REACH_M[0] <= distance <= LASER_REACH_M[1]:
+        return None
+    return distance if xmp.get("LRFStatus", "Normal").strip().lower() in {"normal", "0"} else None
 
 
 def _jpeg_is_whole(data: bytes) -> bool:

@@ -17,6 +17,7 @@ from flight.capturelog import COLUMNS, Capture, read_captures
 from flight.errors import FlightError
 from imagery.errors import ImageryError
 from imagery.photo import Photo
+from imagery.ppk import apply_events
 
 # A log line and a photograph belong together by time when they are this near (shutter lag and rounded EXIF seconds).
 SAME_EXPOSURE_S = 1.5
@@ -48,6 +49,8 @@ def apply_positions(
     for log in logs:
         if log.suffix.lower() == ".mrk":
             result = _apply_marks(result, log)
+        elif log.suffix.lower() == ".pos":
+            result = apply_events(result, _there(log))
         elif _is_capture_log(log):
             result = _apply_captures(result, log)
         elif log in given:
@@ -56,7 +59,9 @@ def apply_positions(
 
 
 def _logs_near(frames_dir: Path) -> Iterable[Path]:
-    inside = (p for p in sorted(frames_dir.rglob("*")) if p.name.endswith(("captures.csv", ".MRK", ".mrk")))
+    inside = (
+        p for p in sorted(frames_dir.rglob("*")) if p.name.endswith(("captures.csv", ".MRK", ".mrk", "_events.pos"))
+    )
     beside = (p for folder in (frames_dir.parent, frames_dir.parent / "flight") for p in _captures_in(folder))
     return [*inside, *beside]
 
@@ -65,9 +70,14 @@ def _captures_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*captures.csv")) if folder.is_dir() else []
 
 
-def _is_capture_log(log: Path) -> bool:
+def _there(log: Path) -> Path:
     if not log.is_file():
         raise ImageryError(f"no capture log at {log}")
+    return log
+
+
+def _is_capture_log(log: Path) -> bool:
+    _there(log)
     with log.open(encoding="utf-8-sig", errors="replace") as file:
         header = file.readline().strip().split(",")
     return set(COLUMNS) <= set(header)

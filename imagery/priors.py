@@ -198,7 +198,8 @@ def layout_priors(photos: Sequence[Photo], setting: Setting) -> list[Prior]:
     for number, photo in enumerate(photos):
         tilted = photo.pitch_deg is not None and photo.pitch_deg > -89.0
         pitch = max(-90.0, photo.pitch_deg) if tilted and photo.pitch_deg is not None else -90.0
-        height = photo.height_rel_m if photo.height_rel_m and photo.height_rel_m > 3.0 else np.nan
+        told_m = photo.height_by_laser_m or photo.height_rel_m
+        height = told_m if told_m and told_m > 3.0 else np.nan
         x, y = setting.gps[number, :2]
         result.append(
             Prior(

@@ -95,6 +95,22 @@ def label(
     cell_px = CELL_PX
     while (grid.width_px // cell_px + 1) * (grid.height_px // cell_px + 1) > MAX_CELLS:
         cell_px *= 2
+    choice, count = choose(scene, surface, grid, cell_px, look)
+    if look is not None:
+        size = cell_px * grid.gsd_m
+        reroute(choice, None if above is None else lambda area: above(*_places(grid, size, area)), UNTIED_PENALTY)
+    lean = np.where(choice.best >= UNTIED_PENALTY, choice.best - UNTIED_PENALTY, choice.best)
+    return Labels(choice.first, count, np.asarray(lean, np.float32), cell_px)
+
+
+def choose(
+    scene: Sequence[View],
+    surface: HeightGrid,
+    grid: Grid,
+    cell_px: int,
+    look: Callable[[int], NDArray[np.uint8]] | None = None,
+) -> tuple[Choice, NDArray[np.uint8]]:
+    """The two best views of every cell of `cell_px` pixels, what they show there, and how many see it."""
     rows, columns = -(-grid.height_px // cell_px), -(-grid.width_px // cell_px)
     size = cell_px * grid.gsd_m
     choice = Choice.empty(rows, columns)
@@ -113,10 +129,7 @@ def label(
         window = (slice(top, bottom), slice(left, right))
         count[window] += seen & (count[window] < 255)
         choice.offer(window, number, score.astype(np.float32), _colours(look, number, view, u, v))
-    if look is not None:
-        reroute(choice, None if above is None else lambda area: above(*_places(grid, size, area)), UNTIED_PENALTY)
-    lean = np.where(choice.best >= UNTIED_PENALTY, choice.best - UNTIED_PENALTY, choice.best)
-    return Labels(choice.first, count, np.asarray(lean, np.float32), cell_px)
+    return choice, count
 
 
 def _places(grid: Grid, size: float, area: tuple[int, int, int, int]) -> tuple[Floats, Floats]:

@@ -21,6 +21,8 @@ from imagery.surface import HeightGrid
 Floats = NDArray[np.float64]
 # Ground rises and falls under a drone that knows only its height above take-off: share of that height.
 TERRAIN_SHARE = 0.05
+# What a pixel is taken to measure for a first look where nothing tells a height.
+GUESSED_GSD_M = 0.03
 # A code-only receiver's whole error (bias included), m.
 WHOLE_GPS_SIGMA_M = 3.0
 
@@ -52,11 +54,16 @@ def poses_of_photos(photos: Sequence[Path], gsd_m: float | None = None, tz: str 
     if not photos:
         raise ImageryError("no photographs given: expected at least one file")
     root = photos[0].parent if len({path.parent for path in photos}) == 1 else Path(_common(photos))
-    read = [_read(path, root, tz) for path in photos]
+    return poses_of_read([_read(path, root, tz) for path in photos], gsd_m)
+
+
+def poses_of_read(read: Sequence[Photo], gsd_m: float | None = None) -> Poses:
+    """Poses of photographs that were read and have positions; `gsd_m` is for those that tell no height."""
     frame = utm_frame([photo.lon or 0.0 for photo in read], [photo.lat or 0.0 for photo in read])
     lenses, frames = {}, []
     for photo in read:
-        height_m = _height_m(photo, gsd_m)
+        told = photo.height_rel_m is not None and photo.height_rel_m > 2.0
+        height_m = _height_m(photo, None if told and gsd_m == GUESSED_GSD_M else gsd_m)
         name = photo.camera.replace("|", " ").strip() or "camera"
         key = f"{name} {photo.width_px}x{photo.height_px} {photo.focal_px:.1f}"
         lenses[key] = Lens(
@@ -94,6 +101,8 @@ def _height_m(photo: Photo, gsd_m: float | None) -> float:
     if gsd_m is not None:
         slant = gsd_m * photo.focal_px
         return slant * float(np.sin(np.radians(-(photo.pitch_deg if photo.pitch_deg is not None else -90.0))))
+    if photo.height_by_laser_m is not None:
+        return photo.height_by_laser_m
     if photo.height_rel_m is not None and photo.height_rel_m > 2.0:
         return photo.height_rel_m
     raise ImageryError(

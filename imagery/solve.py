@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagery.adjust import AGAIN, Adjusted, adjust, judge
+from imagery.adjust import AGAIN, Adjusted, adjust, adjust_soberly, judge
 from imagery.blocks import DIRECT_FRAMES, BlockSolver
 from imagery.bundle import Knowledge, Solver, State, direct
+from imagery.checkpoint import key_of, load_adjusted, save_adjusted
 from imagery.control import KnownPoints, join
 from imagery.errors import ImageryError
 from imagery.files import Progress, quiet
 from imagery.index import Index
 from imagery.layout import lay_out
 from imagery.matching import PairMatch, match_pairs
-from imagery.neighbours import pairs_by_position, pairs_without_position
+from imagery.neighbours import Pair, pairs_by_position, pairs_without_position
 from imagery.poses import FramePose, Lens, Placed, Poses
 from imagery.priors import Setting, first_state, layout_priors, remember_lenses, set_up
 from imagery.tracks import Ties, build_ties, thin, withhold
@@ -46,6 +48,7 @@ class Solution:
         placed: How each frame was placed.
         matches: Verified pairs.
         ground_z: Level of the ground, metres.
+        lens_held: Whether the lens ran away and was held.
     """
 
     setting: Setting
@@ -57,6 +60,7 @@ class Solution:
     placed: tuple[Placed, ...]
     matches: tuple[PairMatch, ...]
     ground_z: float
+    lens_held: bool = False
 
 
 def solve(
@@ -66,6 +70,7 @@ def solve(
     progress: Progress = quiet,
     crs: str | None = None,
     kept: PairStore | None = None,
+    work: Path | None = None,
 ) -> Solution:
     """Finds all poses.
 
@@ -76,13 +81,11 @@ def solve(
         progress: Called as the work goes on.
         crs: Metric system to work in; the local UTM zone by default.
         kept: Matches of an earlier run that was cut short.
+        work: Where the adjustment is kept for a later run.
     """
     photos, keypoints = index.photos, index.keypoints
     setting = set_up(photos, crs)
-    if setting.frame.is_local:
-        pairs = pairs_without_position(store, len(photos))
-    else:
-        pairs = pairs_by_position(setting.gps[:, :2], _diagonals(index))
+    pairs = candidate_pairs(index, store, setting)
     matches = match_pairs(pairs, keypoints, store, workers, progress, kept)
     priors = layout_priors(photos, setting)
     lens = setting.lens[setting.lens_of]
@@ -103,14 +106,39 @@ def solve(
             f"none of {len(photos)} photographs has a position (EXIF, XMP or capture log) and no two of them match: "
             "nothing says where anything is; give a capture log, or photographs that overlap"
         )
-    solver = solver_for(state, ground_z)
-    adjusted = adjust(state, know, fit, ground_z, solver) if fit.points else Adjusted(state, fit, know, 0)
+    adjusted = _adjusted(index, state, know, fit, ground_z, work)
     level = float(np.median(adjusted.state.X[:, 2])) if len(adjusted.state.X) else ground_z
     rms, _ = judge(adjusted.state, know, held, level)
     placed = _placed(len(photos), adjusted.ties, matches)
     state = _stand_alone(adjusted.state, placed, setting, level)
     progress(1, 1, "adjustment")
-    return Solution(setting, state, adjusted.know, adjusted.ties, held, rms, placed, tuple(matches), level)
+    return Solution(
+        setting, state, adjusted.know, adjusted.ties, held, rms, placed, tuple(matches), level, adjusted.lens_held
+    )
+
+
+def candidate_pairs(index: Index, store: DescriptorStore, setting: Setting) -> list[Pair]:
+    """Pairs of frames that may see the same ground."""
+    if setting.frame.is_local:
+        return pairs_without_position(store, len(index.photos))
+    return pairs_by_position(setting.gps[:, :2], _diagonals(index))
+
+
+def _adjusted(index: Index, state: State, know: Knowledge, fit: Ties, ground_z: float, work: Path | None) -> Adjusted:
+    """The adjustment, or what an earlier run over the same numbers found."""
+    if not fit.points:
+        return Adjusted(state, fit, know, 0)
+    if work is None:
+        return adjust_soberly(state, know, fit, ground_z, lambda: solver_for(state, ground_z))
+    numbers = [state.R, state.C, state.lens, know.gps, know.gps_sigma, know.lens_sigma, know.bias_sigma]
+    name = key_of(*(photo.id for photo in index.photos), *numbers, fit.frame, fit.point, fit.uv)
+    path = work / f"adjusted-{name}.npz"
+    earlier = load_adjusted(path, know)
+    if earlier is not None:
+        return earlier
+    adjusted = adjust_soberly(state, know, fit, ground_z, lambda: solver_for(state, ground_z))
+    save_adjusted(path, adjusted)
+    return adjusted
 
 
 def solve_again(

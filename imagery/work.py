@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -118,8 +119,8 @@ class PairStore:
     def flush(self) -> None:
         """Writes out what is not yet on disk."""
         if self._fresh:
-            count = sum(1 for _ in self._folder.glob("*.npz"))
-            with appearing(self._folder / f"{count:06d}.npz") as temporary:
+            # Several workers may match into one folder.
+            with appearing(self._folder / f"{uuid.uuid4().hex}.npz") as temporary:
                 np.savez(temporary, **self._fresh)  # type: ignore[arg-type]
             self._fresh = {}
         self._flushed = time.monotonic()

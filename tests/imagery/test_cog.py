@@ -13,6 +13,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from imagery import cog
 from imagery.cog import TILE_PX, CogWriter
+from imagery.spill import Spill
 
 WHERE = ("EPSG:32650", 622_000.0, 3_879_000.0, 0.1)
 
@@ -26,7 +27,7 @@ def smooth_image(width: int, height: int) -> np.ndarray:
 def write(path: Path, image: np.ndarray, mask: np.ndarray, leave_out: set[tuple[int, int]] = frozenset()) -> None:
     height, width = mask.shape
     tiles = [(r, c) for r in range(-(-height // TILE_PX)) for c in range(-(-width // TILE_PX))]
-    with CogWriter(path, path.with_suffix(".spill"), (width, height), WHERE, tiles) as target:
+    with CogWriter(path, Spill(path.with_suffix(".spill")), (width, height), WHERE, tiles) as target:
         for row, column in reversed(tiles):
             if (row, column) in leave_out:
                 target.skip(row, column)
@@ -60,7 +61,6 @@ def test_pixels_mask_place_and_layout(tmp_path: Path, monkeypatch: pytest.Monkey
         half = source.read(out_shape=(3, 550, 750), resampling=Resampling.nearest).transpose(1, 2, 0)
     averaged = cv2.resize(image, (750, 550), interpolation=cv2.INTER_AREA)
     assert np.median(np.abs(half.astype(int) - averaged)[120:, 160:]) <= 2
-    assert not path.with_suffix(".spill").exists()
 
 
 def test_tiles_that_nobody_saw_stay_empty(tmp_path: Path) -> None:
@@ -85,7 +85,55 @@ def test_an_error_on_the_way_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "mosaic.tif"
     with (
         pytest.raises(RuntimeError, match="on the way"),
-        CogWriter(path, path.with_suffix(".spill"), (600, 600), WHERE, [(0, 0), (0, 1), (1, 0), (1, 1)]),
+        CogWriter(path, Spill(path.with_suffix(".spill")), (600, 600), WHERE, [(0, 0), (0, 1), (1, 0), (1, 1)]),
     ):
         raise RuntimeError("on the way")
-    assert not path.exists() and not path.with_suffix(".spill").exists()
+    assert not path.exists()
+
+
+def tile_of(image: np.ndarray, row: int, column: int) -> np.ndarray:
+    part = image[row * TILE_PX : (row + 1) * TILE_PX, column * TILE_PX : (column + 1) * TILE_PX]
+    tile = np.zeros((4, TILE_PX, TILE_PX), np.uint8)
+    tile[:3, : part.shape[0], : part.shape[1]] = part.transpose(2, 0, 1)
+    tile[3, : part.shape[0], : part.shape[1]] = 255
+    return tile
+
+
+@pytest.mark.parametrize("killed_after", [1, 7, 11])
+def test_a_killed_run_is_taken_up_where_it_stopped(tmp_path: Path, killed_after: int) -> None:
+    """Half a journal line is what a kill may leave; tiles before it are not asked for again."""
+    image = smooth_image(2000, 1400)
+    tiles = [(r, c) for r in range(3) for c in range(4)]
+    first = CogWriter(tmp_path / "a.tif", Spill(tmp_path / "spill"), (2000, 1400), WHERE, tiles)
+    for row, column in tiles[:killed_after]:
+        first.write(row, column, tile_of(image, row, column))
+    journal = tmp_path / "spill" / "tiles.journal"
+    journal.write_bytes(journal.read_bytes()[:-3])
+    spill = Spill(tmp_path / "spill")
+    left = [tile for tile in tiles if (0, *tile) not in spill.places]
+    assert len(left) in (len(tiles) - killed_after, len(tiles) - killed_after + 1)
+    with CogWriter(tmp_path / "a.tif", spill, (2000, 1400), WHERE, left) as second:
+        for row, column in left:
+            second.write(row, column, tile_of(image, row, column))
+    write(tmp_path / "b.tif", image, np.full(image.shape[:2], 255, np.uint8))
+    assert cog_validate(tmp_path / "a.tif", strict=True)[0]
+    with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "b.tif") as two:
+        assert np.array_equal(one.read(), two.read())
+        for factor in (2, 4):
+            shape = (3, 1400 // factor, 2000 // factor)
+            apart = np.abs(one.read(out_shape=shape).astype(int) - two.read(out_shape=shape))
+            assert np.median(apart) <= 1 and apart.max() < 40
+
+
+def test_two_runs_fill_one_mosaic(tmp_path: Path) -> None:
+    image = smooth_image(1024, 1024)
+    for name, row in (("upper", 0), ("lower", 1)):
+        with CogWriter(None, Spill(tmp_path / "spill", name), (1024, 1024), WHERE, [(row, 0), (row, 1)]) as part:
+            for column in (0, 1):
+                part.write(row, column, tile_of(image, row, column))
+    with CogWriter(tmp_path / "a.tif", Spill(tmp_path / "spill"), (1024, 1024), WHERE, []):
+        pass
+    assert cog_validate(tmp_path / "a.tif", strict=True)[0]
+    with rasterio.open(tmp_path / "a.tif") as source:
+        assert (source.read_masks(1) > 0).all() and source.overviews(1) == [2]
+        assert np.median(np.abs(source.read().transpose(1, 2, 0).astype(int) - image)) <= 2

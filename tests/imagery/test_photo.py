@@ -79,3 +79,15 @@ def test_a_subfolder_is_a_sortie(tmp_path: Path) -> None:
     write_photo(tmp_path / "S01" / "a.jpg", GREY, (118.0, 35.0))
     path = tmp_path / "S01" / "a.jpg"
     assert read_photo(path, tmp_path, path.read_bytes()).sortie_id == "S01"
+
+
+@pytest.mark.parametrize(
+    ("status", "distance", "pitch", "height"),
+    [("Normal", "100.0", "-90", 100.0), ("Normal", "100.0", "-30", 50.0), ("TooFar", "100.0", "-90", None)],
+)
+def test_a_laser_tells_the_height_over_what_is_looked_at(
+    tmp_path: Path, status: str, distance: str, pitch: str, height: float | None
+) -> None:
+    xmp = {"LRFStatus": status, "LRFTargetDistance": distance, "GimbalPitchDegree": pitch}
+    write_photo(tmp_path / "a.jpg", GREY, (118.35, 35.05), xmp=xmp)
+    assert read(tmp_path / "a.jpg").height_by_laser_m == (None if height is None else pytest.approx(height))

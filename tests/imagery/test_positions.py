@@ -101,3 +101,30 @@ def test_unreadable_tables_are_named_with_their_line(tmp_path: Path, table: str,
 def test_a_log_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageryError, match="no capture log"):
         apply_positions([], tmp_path, [tmp_path / "none.csv"])
+
+
+EVENTS = """% program   : RTKLIB
+%  GPST                  latitude(deg) longitude(deg)  height(m)   Q  ns   sdn(m)   sde(m)   sdu(m)
+2026/05/01 02:00:18.000   35.050000100  118.350000200   101.2500   1  14   0.0100   0.0120   0.0300
+2026/05/01 02:00:20.500   35.050100100  118.350000200   101.2600   5   9   1.0100   1.2000   2.0300
+"""
+
+
+def test_positions_computed_afterwards_go_to_their_photographs_in_order(tmp_path: Path) -> None:
+    (tmp_path / "flight_events.pos").write_text(EVENTS)
+    photos = [photo(tmp_path, name, lon=1.0, lat=2.0) for name in ("a.jpg", "b.jpg")]
+    one, two = apply_positions(photos, tmp_path)
+    assert (one.lat, one.lon, one.alt_amsl_m, one.fix, one.std_h_m) == (35.0500001, 118.3500002, 101.25, "rtk", 0.012)
+    assert two.fix == "3d" and two.std_v_m == 2.03
+
+
+def test_an_event_more_than_there_are_photographs_goes_by_time(tmp_path: Path) -> None:
+    (tmp_path / "flight_events.pos").write_text(EVENTS)
+    (only,) = apply_positions([photo(tmp_path, "a.jpg", lon=1.0, lat=2.0)], tmp_path)
+    assert only.lat == 35.0500001  # 02:00:18 GPS time is 02:00:00 UTC
+
+
+def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
+    (tmp_path / "flight_events.pos").write_text(EVENTS + "2026/05/01 oops\n")
+    with pytest.raises(ImageryError, match="line 5: expected"):
+        apply_positions([photo(tmp_path, "a.jpg")], tmp_path)

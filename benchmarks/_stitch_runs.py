@@ -1,0 +1,123 @@
+"""What `benchmarks/stitch.py` runs in processes of their own, so that CPU time and peak memory are their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_OURS = """
+import sys, json
+from pathlib import Path
+from imagery.stitch import StitchOptions, stitch
+where, more = Path(sys.argv[2]), json.loads(sys.argv[3])
+for key in ("baseline", "gcp", "check"):
+    more[key] = Path(more[key]) if more.get(key) else None
+report = stitch(Path(sys.argv[1]), where / "mosaic.tif", StitchOptions(**more))
+out = {k: v for k, v in report.model_dump(mode="json").items() if k not in ("cameras", "cpu_s", "wall_s", "peak_mb")}
+"""
+
+SCANS = """
+import cv2, sys
+from pathlib import Path
+cv2.setNumThreads(1)
+images = [cv2.imread(str(p)) for p in sorted(Path(sys.argv[1]).glob("*.[jJ][pP][gG]"))]
+stitcher = cv2.Stitcher.create(cv2.Stitcher_SCANS)
+status, pano = stitcher.stitch(images)
+out = {"status": int(status), "used": len(stitcher.component()), "of": len(images)}
+"""
+
+PYORTHOMOSAIC = """
+import sys
+from pathlib import Path
+from orthomosaic.__main__ import main
+where = Path(sys.argv[2]); where.mkdir(parents=True, exist_ok=True)
+sys.argv = ["orthomosaic", sys.argv[1], "-o", str(where / "pyortho.tif")]
+out = {}
+try:
+    main()
+except SystemExit as stop:
+    out["exit"] = stop.code
+made = sorted(p for p in where.iterdir() if p.is_file())
+out["wrote"] = [p.name for p in made]
+if not any(p.suffix == ".tif" for p in made):
+    raise RuntimeError(f"no mosaic was written, exit {out.get('exit')}")
+"""
+
+PYCOLMAP = """
+import sys, json
+from pathlib import Path
+import numpy as np, pycolmap
+frames, where = Path(sys.argv[1]), Path(sys.argv[2])
+where.mkdir(parents=True, exist_ok=True)
+(where / "colmap.db").unlink(missing_ok=True)
+database = where / "colmap.db"
+names = sorted(p.name for p in frames.iterdir() if p.suffix.lower() == ".jpg")
+reader = pycolmap.ImageReaderOptions(camera_model="OPENCV")
+extraction = pycolmap.FeatureExtractionOptions()
+extraction.max_image_size, extraction.num_threads, extraction.sift.max_num_features = int(sys.argv[3]), 1, 4000
+matching = pycolmap.FeatureMatchingOptions()
+matching.num_threads = 1
+pycolmap.extract_features(database, frames, image_names=names, camera_mode=pycolmap.CameraMode.SINGLE,
+    reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu)
+match = pycolmap.match_spatial if sys.argv[4] == "spatial" else pycolmap.match_exhaustive
+match(database, matching_options=matching, device=pycolmap.Device.cpu)
+options = pycolmap.IncrementalPipelineOptions()
+options.num_threads = 1
+maps = pycolmap.incremental_mapping(database, frames, where, options)
+best = max(maps.values(), key=lambda m: m.num_reg_images())
+centres = {i.name: list(map(float, i.projection_center())) for i in best.images.values()}
+out = {"used": best.num_reg_images(), "centres": centres, "error_px": best.compute_mean_reprojection_error()}
+"""
+
+ADJUSTMENT = """
+import sys, time
+import numpy as np
+from benchmarks._stitch_block import synthetic_block
+from imagery.adjust import adjust
+from imagery.blocks import BlockSolver
+state, know, ties, truth = synthetic_block(int(sys.argv[1]))
+start = time.process_time()
+result = adjust(state, know, ties, 0.0, BlockSolver(state.C, state.R, 0.0))
+spent = time.process_time() - start
+off = result.state.C - truth
+off -= off.mean(axis=0)
+out = {"frames": len(truth), "ties": len(ties.frame) / len(truth), "adjust_cpu_s": spent, "steps": result.steps,
+       "rms_m": float(np.sqrt((off[:, :2] ** 2).sum(axis=1).mean())), "focal": float(result.state.lens[0, 0])}
+"""
+
+
+def apart(code: str, *arguments: str, timeout_s: float = 1800) -> dict[str, Any]:
+    """Runs Python code that leaves a dict `out`; CPU-seconds and peak MB are added, or `failed` says how it ended."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    tail = (
+        "\nimport resource,json\npeak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024"
+        "\nprint('\\n' + json.dumps({**out, 'peak_mb': peak}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code + tail, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False, cwd=ROOT
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"did not end within {timeout_s / 60:.0f} minutes"}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        said = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        return {"failed": said[-1][:160] if said else f"exit {done.returncode}"}
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    return {**result, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
+def ours(frames: Path, where: Path, *, workers: int = 2, dense: bool = False, **more: Path) -> dict[str, Any]:
+    """Our stitcher on a folder of photographs."""
+    where.mkdir(parents=True, exist_ok=True)
+    options = {"processes": workers, "dense": dense, **{key: str(path) for key, path in more.items()}}
+    return apart(_OURS, str(frames), str(where), json.dumps(options))

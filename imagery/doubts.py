@@ -1,0 +1,216 @@
+"""What a user must know before trusting a mosaic, each in one line: English for `mosaic.json`, Chinese for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagery.errors import ImageryError
+from imagery.index import Index
+from imagery.neighbours import connected
+from imagery.shutter import ShutterTrace
+from imagery.solve import Solution
+
+# A mosaic that leans on less than this share of matched frames says so loudly.
+FEW_MATCHED = 0.5
+# Ties of a sound block stay below 1.5 px; beyond this lines break visibly at seams.
+POOR_TIES_PX = 3.0
+# A position this far (m, and in sigmas of its flight) from where the photographs put the frame is wrong.
+WRONG_GPS_M = 10.0
+WRONG_GPS_TIMES = 6.0
+# Camera places that lie this near together (share of the height) tell no heights and hardly any scale.
+ONE_SPOT_SHARE = 0.05
+# Without gimbal angles every photograph starts out looking down; a block that then ends up leaning like this, and does
+# not fit, never was one (a kite's views of the horizon fitted to 7.5 px, leaning 28 degrees).
+TILTED_DEG = 20.0
+SHUTTER_PX, SHUTTER_EXPLAINS = 1.0, 0.1
+NAMED = 6
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One warning, twice."""
+
+    english: str
+    chinese: str
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What came of the ground control.
+
+    Attributes:
+        pixel_scale: What its pixels were multiplied by.
+        left_out: What was not believed, and why.
+        precision_m: How well it fits the block's own shape.
+    """
+
+    pixel_scale: float = 1.0
+    left_out: tuple[str, ...] = ()
+    precision_m: float | None = None
+
+
+def doubts(index: Index, solution: Solution, marks: Marks, shutter: ShutterTrace | None, gsd_m: float) -> list[Doubt]:
+    """All that applies, the gravest first."""
+    matched = np.array([how == "matched" for how in solution.placed])
+    return [
+        *_place(solution, matched),
+        *_fit(solution, shutter),
+        *_groups(index, solution, matched),
+        *_positions(index, solution, matched),
+        *_marks(marks, gsd_m),
+    ]
+
+
+def refuse_nonsense(index: Index, solution: Solution, controlled: bool) -> None:
+    """Refuses what would only look like a map.
+
+    Args:
+        index: The frames.
+        solution: Their poses.
+        controlled: Whether ground control will hold the block.
+
+    Raises:
+        ImageryError: The photographs do not fit together, and nothing outside them says that they should.
+    """
+    rms = solution.tie_rms_px
+    matched = np.array([how == "matched" for how in solution.placed])
+    if rms is None or rms <= POOR_TIES_PX or not matched.any():
+        return
+    if solution.setting.frame.is_local and not controlled:
+        raise ImageryError(
+            f"the photographs fit together to {rms:.1f} px only, and none has a position: not a map of the ground; "
+            "give photographs taken looking down, with positions or ground control"
+        )
+    told = np.mean([photo.pitch_deg is not None for photo in index.photos])
+    tilt = np.degrees(np.arccos(np.clip(-solution.state.R[matched, 2, 2], -1.0, 1.0)))
+    if told < 0.5 and float(np.median(tilt)) > TILTED_DEG:
+        raise ImageryError(
+            f"the photographs fit together to {rms:.1f} px only, leaning {np.median(tilt):.0f} degrees: oblique views "
+            "cannot be laid out without their angles; give a log with camera pitch and heading, or nadir photographs"
+        )
+
+
+def _place(solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
+    found = []
+    if solution.setting.frame.is_local:
+        found.append(
+            Doubt(
+                "no positions and no ground control: scale, place and north are unknown",
+                "没有定位信息也没有控制点：比例尺、位置和方向均未知，不能量测",
+            )
+        )
+    if matched.mean() < FEW_MATCHED:
+        n, of = int(matched.sum()), len(matched)
+        found.append(
+            Doubt(
+                f"only {n} of {of} frames match: the rest hang at their GPS places, metres off",
+                f"{of} 张照片中仅 {n} 张匹配成功，其余按 GPS 放置，误差可达数米",
+            )
+        )
+    centre = solution.state.C[matched]
+    if len(centre) > 1:
+        height = float(np.median(centre[:, 2])) - solution.ground_z
+        if float(np.linalg.norm(np.std(centre[:, :2], axis=0))) < ONE_SPOT_SHARE * max(1.0, height):
+            found.append(
+                Doubt(
+                    "all photographs were taken from one spot: heights cannot be told, scale leans on the height alone",
+                    "全部照片在同一位置拍摄：无法求得高程，比例尺仅依据飞行高度",
+                )
+            )
+    return found
+
+
+def _fit(solution: Solution, shutter: ShutterTrace | None) -> list[Doubt]:
+    found = []
+    rms = solution.tie_rms_px
+    if rms is not None and rms > POOR_TIES_PX:
+        found.append(
+            Doubt(
+                f"photographs agree to {rms:.1f} px only (a sound block: 1.5): lines break by that at seams; "
+                "a rolling shutter in turns, moving things, or a scene that is not ground seen from above",
+                f"照片之间仅吻合到 {rms:.1f} 像素（正常应在 1.5 以内），接边处会错位；"
+                "可能为转弯时的卷帘快门、运动物体，或拍摄对象不是俯视地面",
+            )
+        )
+    if solution.lens_held:
+        found.append(
+            Doubt(
+                "the photographs would bend the lens beyond belief: it was held near what the files say",
+                "自检校所得相机参数不合理，已限制在文件标称值附近",
+            )
+        )
+    if shutter and shutter.edge_px > SHUTTER_PX and shutter.explains > SHUTTER_EXPLAINS:
+        found.append(
+            Doubt(
+                f"a rolling shutter moves the first and last rows by {shutter.edge_px:.1f} px beyond what poses absorb",
+                f"卷帘快门使照片上下边缘残留约 {shutter.edge_px:.1f} 像素位移（位姿未能吸收的部分）",
+            )
+        )
+    return found
+
+
+def _groups(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
+    """Groups of frames that nothing but GPS holds together."""
+    block = connected(len(index.photos), [match.pair for match in solution.matches])
+    sizes = np.bincount(block[matched]) if matched.any() else np.zeros(0, int)
+    groups = np.flatnonzero(sizes > 1)
+    if len(groups) < 2 or solution.setting.frame.is_local:
+        return []
+    first = [index.photos[int(np.flatnonzero(matched & (block == group))[0])].file for group in groups]
+    sizes = sizes[groups]
+    told = ", ".join(f"{size} from {file}" for size, file in list(zip(sizes, first, strict=True))[:NAMED])
+    named = "，".join(f"{file} 起 {size} 张" for size, file in list(zip(sizes, first, strict=True))[:NAMED])
+    return [
+        Doubt(
+            f"{len(groups)} groups of frames share no ties, GPS alone holds them together (metres): {told}",
+            f"照片分为 {len(groups)} 组，组间没有连接点，仅靠 GPS 相接，可能错开数米：{named}",
+        )
+    ]
+
+
+def _positions(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
+    """Frames whose position is not where they were taken."""
+    setting, state = solution.setting, solution.state
+    off = np.hypot(*(state.C + state.bias[setting.flight_of] - setting.gps)[:, :2].T)
+    off = np.where(matched & np.isfinite(off), off, 0.0)
+    usual = float(np.median(off[matched])) if matched.any() else 0.0
+    wrong = np.flatnonzero(off > max(WRONG_GPS_M, WRONG_GPS_TIMES * usual))
+    if not len(wrong) or setting.frame.is_local:
+        return []
+    told = ", ".join(f"{index.photos[int(n)].file} {off[n]:.0f} m" for n in wrong[:NAMED])
+    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return [
+        Doubt(
+            f"{len(wrong)} positions contradict the photographs and were not believed: {told}{more}",
+            f"{len(wrong)} 张照片的定位与影像不符，未予采用：{told}",
+        )
+    ]
+
+
+def _marks(marks: Marks, gsd_m: float) -> list[Doubt]:
+    found = []
+    if marks.pixel_scale != 1.0:
+        found.append(
+            Doubt(
+                f"the marks' pixels are of images of another size: rays cross only when multiplied by "
+                f"{marks.pixel_scale:.3f}",
+                f"控制点像素坐标来自另一尺寸的影像，已乘以 {marks.pixel_scale:.3f}",
+            )
+        )
+    if marks.left_out:
+        told = "; ".join(marks.left_out)
+        found.append(Doubt(f"marks not believed: {told}", f"未采用的控制点观测：{told}"))
+    if marks.precision_m is not None and marks.precision_m > 5.0 * gsd_m:
+        found.append(
+            Doubt(
+                f"the marks fit the block's own shape to {marks.precision_m:.2f} m only "
+                f"({marks.precision_m / gsd_m:.0f} px): a map's marks rather than a survey's, "
+                "and the mosaic's place is no better",
+                f"控制点与影像自身形状仅吻合到 {marks.precision_m:.2f} 米"
+                f"（{marks.precision_m / gsd_m:.0f} 像素），应为图上量取而非实测，成果绝对位置不优于此",
+            )
+        )
+    return found

@@ -1,0 +1,134 @@
+"""From a folder to poses that will not change any more: features, ties, baseline and control, each on its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imagery.account import Clock
+from imagery.baseline import (
+    SEARCH_M,
+    Registration,
+    baseline_crs,
+    judge_registration,
+    mosaic_of,
+    read_baseline,
+    tie_to_baseline,
+)
+from imagery.doubts import Marks, refuse_nonsense
+from imagery.files import Progress
+from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, pixel_scale, read_marks, rms_m, scaled, to_earth
+from imagery.index import Index, read_index, without
+from imagery.laying import ground_under
+from imagery.marks import believe, precision_m
+from imagery.neighbours import connected
+from imagery.options import StitchOptions
+from imagery.poses import read_poses
+from imagery.scene import native_gsd_m, union_bounds, views
+from imagery.solve import Solution, solve, solve_again, to_poses
+from imagery.work import DescriptorStore, PairStore
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Final poses, and what came of baseline and control (marks in pixels of the files)."""
+
+    index: Index
+    solution: Solution
+    registration: Registration | None
+    control: Sequence[Mark]
+    checks: Sequence[Mark]
+    marks: Marks
+
+
+def pose(
+    frames_dir: Path, options: StitchOptions, store: DescriptorStore, work: Path, progress: Progress, clock: Clock
+) -> Posed:
+    """All poses of a folder; what an earlier run left in `work` is taken up.
+
+    Raises:
+        ImageryError: Nothing that can be used, unreadable control, or photographs, control or a baseline that do not
+            fit together.
+    """
+    control = read_marks(options.gcp) if options.gcp else []
+    checks = read_marks(options.check) if options.check else []
+    baseline = mosaic_of(options.baseline) if options.baseline else None
+    crs = baseline_crs(baseline) if baseline else None
+    index = read_index(frames_dir, store, options.captures, options.tz, options.processes, progress)
+    clock.done("features")
+    index, solution = _posed(index, store, work, options.processes, progress, crs)
+    refuse_nonsense(index, solution, bool(control))
+    clock.done("poses")
+    registration: Registration | None = None
+    if baseline:
+        progress(0, 1, "baseline")
+        solution, registration = _onto(baseline, solution, index, store, frames_dir)
+        clock.done("baseline")
+    size = pixel_scale(control or checks, solution, index) if control or checks else 1.0
+    control, checks = scaled(control, size), scaled(checks, size)
+    believed = believe(control, solution, index) if control else None
+    precision = precision_m(believed.marks, solution, index) if believed else None
+    solution = _controlled(solution, index, believed.marks if believed else ())
+    marks = Marks(size, believed.left_out if believed else (), precision)
+    return Posed(index, solution, registration, control, checks, marks)
+
+
+def _posed(
+    index: Index, store: DescriptorStore, work: Path, workers: int, progress: Progress, crs: str | None
+) -> tuple[Index, Solution]:
+    """Poses of all frames; without positions, those off the main block have no place and are set aside."""
+    kept = PairStore(work, [photo.id for photo in index.photos])
+    solution = solve(index, store, workers, progress, crs, kept, work)
+    if not solution.setting.frame.is_local:
+        return index, solution
+    block = connected(len(index.photos), [match.pair for match in solution.matches])
+    lost = {
+        number: "no position, and it matches no other photograph"
+        if how != "matched"
+        else "no position, and it matches only photographs that do not match the main block"
+        for number, how in enumerate(solution.placed)
+        if how != "matched" or block[number] != 0
+    }
+    if not lost or len(lost) == len(index.photos):
+        return index, solution
+    smaller = without(index, lost)
+    store.bind([photo.id for photo in smaller.photos])
+    kept = PairStore(work, [photo.id for photo in smaller.photos])
+    return smaller, solve(smaller, store, workers, progress, crs, kept, work)
+
+
+def _onto(
+    path: Path, solution: Solution, index: Index, store: DescriptorStore, frames_dir: Path
+) -> tuple[Solution, Registration]:
+    """The solution in the baseline's frame."""
+    poses = to_poses(solution, index)
+    ground = ground_under(solution, poses, frames_dir)
+    scene = views(poses, frames_dir, ground)
+    west, south, east, north = union_bounds([view.bounds for view in scene])
+    gsd_m = native_gsd_m(scene, ground)
+    reduced = float(np.median([points.sigma_px for points in index.keypoints]))
+    around = (west - SEARCH_M, south - SEARCH_M, east + SEARCH_M, north + SEARCH_M)
+    earlier = read_baseline(path, poses.crs, gsd_m * reduced, around)
+    ties = tie_to_baseline(solution, index, store, earlier, ground)
+    beside = path.with_name("poses.json")
+    lenses = read_poses(beside).lenses if beside.is_file() else {}
+    moved = solve_again(solution, index, [ties.fit], lenses)
+    ground = ground_under(moved, to_poses(moved, index), frames_dir)
+    return moved, judge_registration(solution, moved, ties, ground, index, gsd_m)
+
+
+def _controlled(solution: Solution, index: Index, control: Sequence[Mark]) -> Solution:
+    """The solution pulled to its ground control."""
+    if not control:
+        return solution
+    if solution.setting.frame.is_local:
+        solution = to_earth(solution, control, index)
+    moved = solve_again(solution, index, [known_points(control, solution, index)])
+    # Control that is read from a map is metres off, and says so by not fitting: then it is trusted as far as it fits.
+    misfit = rms_m(errors_at(moved, control, index)) or 0.0
+    if misfit > 3.0 * SURVEY_SIGMA_M and len(control) > 3:
+        moved = solve_again(solution, index, [known_points(control, solution, index, misfit)])
+    return moved
