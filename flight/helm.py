@@ -73,8 +73,9 @@ class Helm:
     @property
     def coming_home(self) -> bool:
         """Whether it returns or lands, or will as soon as the guard lets it."""
-        waiting = self.owner == "guard" and self._resume_mode == "RTL"
-        return waiting or coming_home(self.vehicle.state, self.orders)
+        if self.owner == "guard" and self._resume_mode in ("RTL", "AUTO"):
+            return coming_home(self.vehicle.state, self.orders, self._resume_mode)
+        return coming_home(self.vehicle.state, self.orders)
 
     # -- looking -----------------------------------------------------------------------------------------------
 

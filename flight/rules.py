@@ -152,23 +152,39 @@ class Separation:
     # Two GPS errors of 3 m, a second of delay at 10 m/s and the stop leave more than the 10 m that must never be.
     aside_m: float = 28.0
     above_m: float = 10.0
-    ahead_s: float = 15.0
+    ahead_s: float = 20.0
     need_m: float = 15.0
     # Below the ceiling, above the highest item: a refuge is as far from both as the ceiling's margin allows.
     refuge_below_ceiling_m: float = 5.0
+    # Two that wait for one another: as long as a stop, a climb and a look take.
+    patience_s: float = 12.0
+    _need_since_s: float = math.inf
 
     def look(self, view: View) -> Finding:
         """Level: how near the closest approach comes to the limits."""
-        worst = _CALM
-        for other in view.others:
-            them = view.motion_of(other)
-            level, aside_m, when_s = self._approach(view.me, them)
-            if not other.first and (view.coming_home or not self._in_need(view.me, them)):
-                continue
+        worst, need = _CALM, False
+        seen = [(other, view.motion_of(other)) for other in view.others]
+        for other, them in seen:
+            level, aside_m, when_s = max(self._approach(me, them) for me in self._places(view))
+            if not other.first:
+                if view.coming_home or not self._in_need(view.me, them):
+                    continue
+                need = True
+                if view.now_s - self._need_since_s > self.patience_s:
+                    continue  # both stand and wait: the one with the right of way goes on, or neither ever does
             if level > worst.level:
                 why = f"{other.name} comes within {aside_m:.0f} m in {when_s:.0f} s"
-                worst = Finding(level, why, *self._way_out(view, them, other.first))
+                way_out = self._way_out(view, them, other.first, [motion for _, motion in seen])
+                worst = Finding(level, why, *way_out)
+        self._need_since_s = min(self._need_since_s, view.now_s) if need else math.inf
         return worst
+
+    def _places(self, view: View) -> list[Motion]:
+        """Where it is; and, while it waits in a refuge, where it will come down to again."""
+        top_m = view.orders.top_rel_m
+        if not view.holding or view.me.h <= top_m:
+            return [view.me]
+        return [view.me, view.me._replace(h=top_m, vh=0.0)]
 
     def _in_need(self, me: Motion, them: Motion) -> bool:
         return math.hypot(them.x - me.x, them.y - me.y) < self.need_m and abs(them.h - me.h) < self.above_m
@@ -189,7 +205,7 @@ class Separation:
                 level, at_s, aside = here, seconds, side_m
         return level, aside, at_s
 
-    def _way_out(self, view: View, them: Motion, first: bool) -> tuple[Action, float]:
+    def _way_out(self, view: View, them: Motion, first: bool, everybody: list[Motion]) -> tuple[Action, float]:
         """Stopping is enough unless the other one flies at us, or is so near that stopping is too late."""
         me = view.me
         still = me._replace(vx=0.0, vy=0.0, vh=0.0)
@@ -198,7 +214,8 @@ class Separation:
         refuge_m = view.orders.ceiling_rel_m - self.refuge_below_ceiling_m
         if refuge_m < view.orders.top_rel_m + self.above_m:
             return Action.HOLD, math.nan  # the ceiling is capped: up there is no room above the missions
-        overhead = them.h > me.h + 2.0 and math.hypot(them.x - me.x, them.y - me.y) < self.need_m
+        # Whoever it is that comes: nobody climbs into a third one that waits up there.
+        overhead = any(one.h > me.h + 2.0 and math.hypot(one.x - me.x, one.y - me.y) < self.need_m for one in everybody)
         return (Action.HOLD, math.nan) if overhead else (Action.HEIGHT, refuge_m)
 
 

@@ -156,13 +156,14 @@ class View:
         return coming_home(self.state, self.orders)
 
 
-def coming_home(state: VehicleState, orders: Orders) -> bool:
-    """Whether a vehicle returns or lands, by mode or by its mission's item."""
-    if state.mode in ("RTL", "LAND", "SMART_RTL", "AUTO_RTL"):
+def coming_home(state: VehicleState, orders: Orders, then: str = "") -> bool:
+    """Whether a vehicle returns or lands, by mode or by its mission's item; `then` is the mode it goes back to."""
+    homeward = ("RTL", "LAND", "SMART_RTL", "AUTO_RTL")
+    if state.mode in homeward or then in homeward:
         return True
     seq = state.mission.seq if state.mission else 0
     return (
-        state.mode == "AUTO"
+        "AUTO" in (state.mode, then)
         and 0 < seq < len(orders.mission)
         and orders.mission[seq].command in (mavlink.MAV_CMD_NAV_RETURN_TO_LAUNCH, mavlink.MAV_CMD_NAV_LAND)
     )
