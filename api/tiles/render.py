@@ -55,6 +55,13 @@ def tile_png(mosaic: Path, z: int, x: int, y: int, rules: PrivacyRules = DEFAULT
     return bytes(image.render(img_format="PNG", ZLEVEL=1))
 
 
+def tile_box(z: int, x: int, y: int) -> Box:
+    """West, south, east, north of a tile, degrees."""
+    n = 2**z
+    north, south = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * row / n)))) for row in (y, y + 1))
+    return x / n * 360 - 180, south, (x + 1) / n * 360 - 180, north
+
+
 def _ground_m(z: int, y: int) -> float:
     """How much ground a tile's side covers, at its own latitude (spherical Mercator, as tiles are)."""
     latitude = math.atan(math.sinh(math.pi * (1 - 2 * (y + 0.5) / 2**z)))

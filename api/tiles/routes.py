@@ -8,10 +8,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from pydantic import Field
+from sqlalchemy import select
 
+from api.auth.service import Actor
 from api.candidates.routes import Number, PatrolId
 from api.context import CaseReader, Here, Staff, problems
 from api.errors import NotFoundError
+from api.geo import Box, touches
+from api.grid.models import GridCell
+from api.grid.service import has_grid
 from api.patrols import service as patrols
 from api.review.service import get
 from api.tiles import crops, render
@@ -36,11 +41,25 @@ def tile(
     layer: Annotated[Layer, Query(description="after: this patrol's mosaic; before: its baseline")] = "after",
 ) -> Response:
     """A 256-pixel Web Mercator tile of the patrol's mosaic, or of its baseline at the same address."""
+    if actor.districts:
+        _within(here, actor, render.tile_box(z, x, y))
     mosaic = _mosaic(here, patrol_id, layer)
     rules = here.settings.privacy
     key = f"tile:{stamp(mosaic)}:{z}/{x}/{y}:{rules.legible_gsd_m}"
     data = here.pictures.get(key, lambda: render.tile_png(mosaic, z, x, y, rules))
     return Response(data, media_type="image/png", headers=_HEADERS)
+
+
+def _within(here: Here, actor: Actor, box: Box) -> None:
+    """Refuses ground outside the reader's districts; without a grid nobody knows where those are.
+
+    Raises:
+        NotFoundError: No cell of theirs touches the box.
+    """
+    with here.database.read() as session:
+        mine = select(GridCell.pk).where(touches(session, "grid_cells", box), GridCell.district.in_(actor.districts))
+        if session.scalar(mine.limit(1)) is None and has_grid(session):
+            raise NotFoundError("this ground is not in your districts")
 
 
 def _mosaic(here: Here, patrol_id: str, layer: Layer) -> FilePath:

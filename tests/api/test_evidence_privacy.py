@@ -180,3 +180,45 @@ def test_what_was_hidden_is_kept_with_the_evidence(world: World, tmp_path: Path)
         told = {row.file: row.capture.get("hidden") for row in session.query(Evidence).filter_by(kind="derived")}
     assert told["after.jpg"]["rule"] == "mosaic" and told["frame-1-overview.jpg"]["rule"] == "close", told
     assert told["frame-1-overview.jpg"]["faces"] >= 1
+
+
+def test_tiles_are_of_ones_own_districts(world: World, tmp_path: Path) -> None:
+    from api.auth.service import issue_token
+    from tests.api.world import square
+
+    paths = {"mosaic": str(mosaic(tmp_path / "after.tif", bright=True, side_px=256))}
+    assert world.call("admin", "POST", "/patrols", json={"id": "P1", "paths": paths}).status_code == 201
+    with world.context.database.write() as session:
+        for district in ("371302", "371311"):
+            world.tokens[district] = issue_token(session, "reviewer", name=district, districts=(district,))
+    x, y = (int(value) for value in tile_at(LON + 0.0002, LAT + 0.0002, 19))
+    address = f"/patrols/P1/tiles/19/{x}/{y}.png"
+    assert world.call("371311", "GET", address).status_code == 200, "without a grid nobody knows"
+    cells = [
+        {"type": "Feature", "properties": {"cell": code}, "geometry": square(5000.0 * i, 0, 400)}
+        for i, code in enumerate(["371302006001001", "371311006001001"])
+    ]
+    body = {"type": "FeatureCollection", "features": cells}
+    assert world.call("admin", "PUT", "/grid/cells", json=body).status_code == 200
+    assert world.call("371302", "GET", address).status_code == 200
+    assert world.call("371311", "GET", address).status_code == 404
+    assert world.call("reviewer", "GET", address).status_code == 200
+
+
+def test_a_tile_is_made_once_and_nothing_is_fetched(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from api.tiles import render
+
+    paths = {
+        name: str(mosaic(tmp_path / f"{name}.tif", bright=name == "mosaic", side_px=256))
+        for name in ("mosaic", "baseline")
+    }
+    assert world.call("admin", "POST", "/patrols", json={"id": "P1", "paths": paths}).status_code == 201
+    x, y = (int(value) for value in tile_at(LON + 0.0001, LAT + 0.0001, 19))
+    address = f"/patrols/P1/tiles/19/{x}/{y}.png"
+    first = {layer: world.call("pilot", "GET", f"{address}?layer={layer}").content for layer in ("after", "before")}
+    assert first["after"] != first["before"]
+    monkeypatch.setattr(render, "tile_png", lambda *_: pytest.fail("made again"))
+    assert {layer: world.call("pilot", "GET", f"{address}?layer={layer}").content for layer in first} == first
+    assert world.call(None, "GET", address).status_code == 401, "the cache asks for a token, too"

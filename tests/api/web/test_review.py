@@ -69,6 +69,7 @@ def quoted(candidate_id: str) -> str:
     return candidate_id.replace("/", "%2F")
 
 
+@pytest.mark.slow
 def test_undo_before_it_was_sent_sends_nothing(desk: Desk, page: Page) -> None:
     ready(page)
     page.route("**/review", lambda route: route.abort())
@@ -108,6 +109,7 @@ def desk_page_of(page: Page) -> Page:
     return again
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_lost_is_not_told_as_a_conflict(desk: Desk, page: Page) -> None:
     ready(page)
     dropped: list[str] = []
@@ -147,6 +149,7 @@ def test_another_person_was_first(desk: Desk, page: Page) -> None:
     saved(page)
 
 
+@pytest.mark.slow
 def test_zoom_and_comparison_stay_with_the_next(page: Page) -> None:
     ready(page)
     page.keyboard.press("+")
@@ -212,6 +215,7 @@ def test_the_next_pair_is_there_when_the_key_is_pressed(page: Page) -> None:
     assert durations[8] < 400
 
 
+@pytest.mark.slow
 def test_skip_comes_again_and_look_goes_to_another(desk: Desk, page: Page) -> None:
     ready(page)
     skipped = press(page, "s")
@@ -222,6 +226,7 @@ def test_skip_comes_again_and_look_goes_to_another(desk: Desk, page: Page) -> No
     assert (found["state"], found["first_reviewer"]) == ("second", "zhang")
 
 
+@pytest.mark.slow
 def test_an_address_goes_with_the_acceptance(desk: Desk, page: Page) -> None:
     ready(page)
     mine = here(page)
@@ -233,6 +238,7 @@ def test_an_address_goes_with_the_acceptance(desk: Desk, page: Page) -> None:
     assert desk.get(f"/cases/{found['case_id']}")["address"] == "a北园路88号东门"
 
 
+@pytest.mark.slow
 def test_an_empty_queue_says_so(desk: Desk, page: Page) -> None:
     ready(page)
     page.get_by_role("combobox", name="巡查").select_option(label="2026-11-08-北园片区-01")
@@ -242,6 +248,7 @@ def test_an_empty_queue_says_so(desk: Desk, page: Page) -> None:
     assert not [event for event in desk.events() if event["type"] == "candidate.reviewed"]
 
 
+@pytest.mark.slow
 def test_undo_goes_on_after_a_reload(desk: Desk, page: Page) -> None:
     ready(page)
     first = press(page, "1")
@@ -256,6 +263,7 @@ def test_undo_goes_on_after_a_reload(desk: Desk, page: Page) -> None:
     until(page, lambda: all(desk.candidate(one)["state"] == "pending" for one in (first, second)))
 
 
+@pytest.mark.slow
 def test_nobodys_decision_goes_out_under_anothers_name(desk: Desk, page: Page) -> None:
     ready(page)
     page.route("**/review", lambda route: route.abort())

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def test_a_wrong_password_is_told_and_a_right_one_remembered(desk: Desk) -> None
     assert page.evaluate("() => localStorage.getItem('yunxun.session')") is None
 
 
+@pytest.mark.slow
 def test_screens_by_role(desk: Desk) -> None:
     page = desk.blank()
     expected = {
@@ -49,6 +51,7 @@ def test_screens_by_role(desk: Desk) -> None:
         expect(page.get_by_role("button", name="登录")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_ended_session_is_renewed_unseen(desk: Desk, page: Page) -> None:
     expect(page.locator(".panel-head .kind")).to_be_visible()
     page.evaluate(
@@ -120,6 +123,7 @@ def test_events_arrive_while_one_looks(desk: Desk) -> None:
     expect(rows.first).to_contain_text("再看")
 
 
+@pytest.mark.slow
 def test_the_map_swipes_and_opens_a_card(desk: Desk, page: Page) -> None:
     desk.go(page, f"map?candidate={PATROL}%2F1")
     card = page.locator(".map-side")
@@ -158,6 +162,7 @@ def test_a_case_shows_its_chain_and_the_platforms_answer(desk: Desk) -> None:
     expect(page.get_by_role("button", name="撤回")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_what_lacks_an_address_is_filed_from_its_list(desk: Desk, page: Page) -> None:
     patrol = {"id": "P-NO-PLACE", "name": "无地点巡查"}
     desk.api.post("/patrols", json=patrol).raise_for_status()
@@ -238,6 +243,7 @@ def test_every_screen_is_ours_named_and_within_its_window(desk: Desk) -> None:
     assert desk.requests and not outside
 
 
+@pytest.mark.slow
 def test_self_crossing_outlines_are_known(desk: Desk) -> None:
     page = desk.blank()
     rng = np.random.default_rng(3)
@@ -273,6 +279,7 @@ def test_evidence_and_a_dossier_that_can_be_taken_along(desk: Desk) -> None:
     assert original.value.suggested_filename == f"{digest[:12]}.jpg"
 
 
+@pytest.mark.slow
 def test_an_admin_makes_and_closes_an_account(desk: Desk) -> None:
     page = desk.open("root", "setup")
     form = page.get_by_role("form", name="新建账号")
@@ -288,6 +295,7 @@ def test_an_admin_makes_and_closes_an_account(desk: Desk) -> None:
     assert [one["active"] for one in desk.get("/auth/users") if one["name"] == "sun"] == [False]
 
 
+@pytest.mark.slow
 def test_the_list_is_exported(desk: Desk) -> None:
     body = {"decision": "accept", "address": "=通达路15号院内"}
     case = desk.api.post(f"/candidates/{PATROL}/3/review", json=body).json()["case"]
@@ -304,3 +312,65 @@ def test_the_list_is_exported(desk: Desk) -> None:
         text = taken(button).read_text("utf-8-sig")
         assert case["number"] in text
         assert button == "GeoJSON" or "'=通达路" in text
+
+
+def test_the_officer_sees_who_flies_what_and_who_agrees(desk: Desk, tmp_path: Path) -> None:
+    decided = desk.get("/candidates", state="pending", limit=3)["items"]
+    for one in decided:
+        desk.api.post(
+            f"/candidates/{one['id']}/review", json={"decision": "reject", "reason": "lawful"}
+        ).raise_for_status()
+    desk.api.put(f"/candidates/{decided[0]['id']}/gold").raise_for_status()
+    plan = a_plan(tmp_path)
+    desk.api.post("/patrols", json={"id": PATROL, "paths": {"plan": str(plan)}}).raise_for_status()
+    position = {
+        "lon": CENTRE[0],
+        "lat": CENTRE[1],
+        "height_rel_m": 84,
+        "yaw_deg": 90,
+        "battery": 0.6,
+        "sortie_id": "P/S01",
+    }
+    desk.api.put("/fleet/7", json={**position, "at": datetime.now(UTC).isoformat()}).raise_for_status()
+    page = desk.open("li", "duty")
+    row = page.locator("section[aria-label='审核员（今日）'] tbody tr").first
+    expect(row).to_contain_text("conductor")
+    expect(row.locator("td").nth(1)).to_have_text("3")
+    desk.go(page, f"map?patrol={PATROL}")
+    expect(page.locator(".aircraft b")).to_have_text("S01")
+    expect(page.get_by_label("在飞")).to_have_text("在飞 1 架")
+    desk.go(page, f"patrols/{PATROL}")
+    expect(page.locator("section[aria-label=架次] tbody")).to_contain_text("请飞手执行")
+    with page.expect_download() as taken:
+        page.get_by_role("button", name=".kmz").click()
+    assert Path(taken.value.path()).read_bytes() == b"PK-kmz"
+    desk.go(page, "setup")
+    expect(page.locator("section[aria-label=留存与容量]")).to_contain_text("171,000 张照片")
+
+
+def a_plan(folder: Path) -> Path:
+    """A plan of one sortie for a DJI aircraft, as `missions` writes it."""
+    (folder / "sorties").mkdir()
+    files = {kind: f"sorties/S01.{kind}" for kind in ("plan", "waypoints", "kmz")}
+    for kind, name in files.items():
+        (folder / name).write_bytes(b"PK-kmz" if kind == "kmz" else b"{}")
+    camera = {
+        "model": "M30",
+        "width_px": 4000,
+        "height_px": 3000,
+        "focal_mm": 4.5,
+        "sensor_width_mm": 6.4,
+        "gsd_m": 0.03,
+    }
+    sortie = {
+        "id": f"{PATROL}/S01", "home": [*CENTRE, 60.0], "crew": "C01", "start_utc": "2026-11-23T01:00:00Z",
+        "distance_m": 3600.0, "duration_s": 360.0, "energy_wh": 30.0, "photos": 128, "files": files,
+    }  # fmt: skip
+    plan = {
+        "schema_version": 1, "plan_id": PATROL, "created_utc": "2026-11-22T23:00:00Z", "aircraft": "m30",
+        "camera": camera,
+        "front_overlap": 0.75, "side_overlap": 0.65, "height_agl_m": 84.0, "lane_m": 40.0, "sorties": [sortie],
+        "coverage": {"area_m2": 1.0, "seen_once": 1.0, "seen_twice": 1.0}, "refused": [],
+    }  # fmt: skip
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return folder / "plan.json"
