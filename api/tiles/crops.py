@@ -175,9 +175,9 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size_px: int, px_per_m: float) -> None
             [(size_px - 40, 24 - 2 * grow), (size_px - 56 - grow, 64 + grow), (size_px - 24 + grow, 64 + grow)],
             fill=colour,
         )
-    outline = {"fill": (255, 255, 255), "stroke_width": 2, "stroke_fill": (0, 0, 0), "font": font}
-    draw.text((x, y - 34), f"{metres} m", **outline)
-    draw.text((size_px - 47, 68), "N", **outline)
+    white, black = (255, 255, 255), (0, 0, 0)
+    draw.text((x, y - 34), f"{metres} m", fill=white, stroke_width=2, stroke_fill=black, font=font)
+    draw.text((size_px - 47, 68), "N", fill=white, stroke_width=2, stroke_fill=black, font=font)
 
 
 View = Literal["overview", "medium", "detail"]
