@@ -119,8 +119,8 @@ class Darkroom:
         """Lens blur, motion blur, vignette, exposure and white balance, sensor noise."""
         optics = self.optics
         kernel = self._smear_of(exposure)
-        table = np.arange(256, dtype=np.float32)[:, None] * np.array(self._gain(exposure), np.float32)
-        levels = np.clip(np.rint(table), 0, 255).astype(np.uint8).reshape(256, 1, 3)
+        gains = np.diag(self._gain(exposure) if optics.exposure_drift > 0 else (1.0, 1.0, 1.0))
+        levels = gains[::-1].copy() if bgr else gains
         rng = np.random.default_rng([self.seed, exposure.index, exposure.system_id, 12])
         dy, dx = (int(k) for k in rng.integers(0, 256, 2))
         # The blurs reach so many rows beyond a strip.
@@ -131,14 +131,14 @@ class Darkroom:
             bottom = min(len(image), top + FINISH_ROWS)
             first = max(0, top - halo)
             part = self._blurred(image[first : min(len(image), bottom + halo)], kernel)[top - first : bottom - first]
-            if optics.exposure_drift > 0:
-                part = cv2.LUT(part, levels)
+            if optics.exposure_drift > 0 or bgr:
+                part = cv2.transform(part, levels)
             if optics.vignette > 0:
                 part = cv2.multiply(part, self.falloff[top:bottom], scale=1 / 255)
             if self.grain is not None:
                 grain = self.grain[dy + top : dy + bottom, dx : dx + self.camera.width_px]
                 part = cv2.addWeighted(part, 1.0, grain, 1.0, -GRAIN_BIAS)
-            out[top:bottom] = cv2.cvtColor(part, cv2.COLOR_RGB2BGR) if bgr else part
+            out[top:bottom] = part
         return out
 
     def _blurred(self, part: Bytes, kernel: Floats | None) -> Bytes:

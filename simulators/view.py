@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,12 +16,15 @@ from simulators.lens import STRIDE_PX, enlarged
 from simulators.raster import Bytes, Floats
 from simulators.sight import EDGE_PLAIN_M, Sight, fan_of, look
 
-# Ground this far beyond the frame's own footprint can lean into it.
-LEAN_MARGIN_M = 12.0
+# Rays run outwards and end at their datum point at the latest: nothing beyond a frame's footprint is seen, but sides
+# take their colour up to this much further out.
+MARGIN_M = 2.5
 # Two heights this near belong to one surface (a roof's slope over a fan's cell), not to a step.
 SAME_SURFACE_M = 0.3
 # From so many pixels on, rays are solved for every second pixel and row: at such sizes a pixel is a few centimetres.
 LARGE_PX = 6_000_000
+# And the fan is so much coarser: 2.6 pixels, a tenth of a metre at 4 cm.
+LARGE_FAN = 1.6
 # Rows in work at a time: with 2,000 columns each array is a quarter of a megabyte, and all of them fit a core's cache.
 STRIP_ROWS = 32
 # Light on sides whose paint is not known: crowns, cars, heaps, rims.
@@ -27,9 +32,9 @@ SIDE_LIGHT = 0.74
 
 
 def window(ground: Ground, cols: tuple[float, float], rows: tuple[float, float]) -> tuple[slice, slice]:
-    """Ground pixels of a range with the lean margin, clipped to the raster (never empty)."""
+    """Ground pixels of a range with a margin, clipped to the raster (never empty)."""
     height, width = ground.dsm.shape
-    margin = LEAN_MARGIN_M / ground.gsd_m
+    margin = MARGIN_M / ground.gsd_m
     top = int(min(max(0, rows[0] - margin), height - 2))
     left = int(min(max(0, cols[0] - margin), width - 2))
     bottom = int(max(min(height, rows[1] + margin), top + 2))
@@ -49,12 +54,17 @@ class Desk:
 
     def lay(self, name: str, array: NDArray) -> NDArray:
         """A copy of an array that lives until the next one of this name."""
-        block = self._blocks.get(name)
-        if block is None or block.size < array.nbytes:
-            block = self._blocks[name] = np.empty(array.nbytes * 5 // 4, np.uint8)
-        copy = block[: array.nbytes].view(array.dtype).reshape(array.shape)
+        copy = self.clear(name, array.shape, array.dtype)
         np.copyto(copy, array)
         return copy
+
+    def clear(self, name: str, shape: tuple[int, ...], kind: Any) -> NDArray:
+        """An array of any content that lives until the next one of this name."""
+        size = math.prod(shape) * np.dtype(kind).itemsize
+        block = self._blocks.get(name)
+        if block is None or block.size < size:
+            block = self._blocks[name] = np.empty(size * 5 // 4, np.uint8)
+        return block[:size].view(kind).reshape(shape)
 
 
 @dataclass
@@ -91,14 +101,14 @@ class View:
             self.datum_m,
             *self.foot,
             self.camera_m,
-            fan_of(u, v, pixel * (1.4 if step == 2 else 1)),
+            fan_of(u, v, pixel * (LARGE_FAN if step == 2 else 1)),
         )
         rgb = self.desk.lay("rgb", ground.rgb[self.part])
         if pixel > 1.8:
             rgb = cv2.GaussianBlur(rgb, (0, 0), 0.35 * pixel)
         wide_u, wide_v = enlarged(u, camera, step), enlarged(v, camera, step)
-        image = np.empty((camera.height_px, camera.width_px, 3), np.uint8)
-        share = np.empty(wide_u.shape, np.float32)
+        image: Bytes = self.desk.clear("image", (camera.height_px, camera.width_px, 3), np.uint8)
+        share: Floats = self.desk.clear("share", wide_u.shape, np.float32)
         # In strips: what is in work stays in the processor's cache.
         for top in range(0, len(wide_u), STRIP_ROWS):
             strip = slice(top, top + STRIP_ROWS)
