@@ -348,6 +348,18 @@ def test_the_officer_sees_who_flies_what_and_who_agrees(desk: Desk, tmp_path: Pa
     expect(page.locator("section[aria-label=留存与容量]")).to_contain_text("171,000 张照片")
 
 
+@pytest.mark.slow
+def test_the_platforms_refusal_reaches_the_reviewer(desk: Desk) -> None:
+    (one,) = desk.get("/candidates", state="pending", limit=1)["items"]
+    body = {"decision": "accept", "address": "北园路12号"}
+    case = desk.api.post(f"/candidates/{one['id']}/review", json=body).json()["case"]
+    refusal = {"state": "refused", "reason": "属于在建合法工地"}
+    desk.api.post(f"/cases/{case['id']}/status", json=refusal).raise_for_status()
+    page = desk.open("zhang", "cases?tab=refused")
+    expect(page.locator("ul.lacking li")).to_have_count(1)
+    expect(page.locator("ul.lacking li .notice")).to_have_text("属于在建合法工地")
+
+
 def a_plan(folder: Path) -> Path:
     """A plan of one sortie for a DJI aircraft, as `missions` writes it."""
     (folder / "sorties").mkdir()

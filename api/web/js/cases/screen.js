@@ -16,12 +16,13 @@ export const caseTone = (state) => ({ filed: "info", refused: "bad", returned: "
 export async function mount(root, route) {
   if (route.id) return mountDetail(root, route.id);
   const tab = route.query.get("tab") ?? "list";
-  const tabs = [["list", "案卷列表"], session.person()?.role !== "pilot" && ["events", "动态"], session.may("reviewer") && ["address", "待补位置"], session.may("reviewer") && ["onsite", "现场核实"]].filter(Boolean);
+  const tabs = [["list", "案卷列表"], session.person()?.role !== "pilot" && ["events", "动态"], session.may("reviewer") && ["refused", "退回意见"], session.may("reviewer") && ["address", "待补位置"], session.may("reviewer") && ["onsite", "现场核实"]].filter(Boolean);
   const bar = h("div.toolbar", {}, segmented("内容", tabs, tab, (value) => { location.hash = `#/cases?tab=${value}`; }));
   const body = h("div.page-scroll");
   fill(root, h("div.page", {}, bar, body));
   if (tab === "events") return mountEvents(bar, body);
   if (tab === "address") return mountLacking(body);
+  if (tab === "refused") return mountRefused(body);
   if (tab === "onsite") return mountOnSite(body);
   return mountList(bar, body);
 }
@@ -82,6 +83,16 @@ async function mountLacking(body) {
   for (const item of items) list.append(lackingRow(item, () => { empty.hidden = list.children.length > 0; list.querySelector("input")?.focus(); }));
   fill(body, list, empty);
   list.querySelector("input")?.focus();
+  return null;
+}
+
+/** What the platform refused, returned or voided, and why: its words go back to who judged. */
+async function mountRefused(body) {
+  const { items } = await api.candidates({ refused: true, limit: 100 });
+  const row = (one) => h("li.panel", {}, pair(one.id), h("div", {}, summaryOf(one),
+    h("p.notice.bad", {}, one.platform_reason || "平台未说明原因"),
+    h("p.muted", {}, `审核员 ${one.reviewer ?? "—"}　${timeText(one.decided_at)}　`, one.case_id && h("a", { href: `#/cases/${one.case_id}` }, "查看案卷"))));
+  fill(body, items.length ? h("ul.lacking", {}, items.map(row)) : h("div.empty", {}, h("strong", {}, "没有退回的案卷"), "平台不予受理、回退或作废的，连同理由列在这里。"));
   return null;
 }
 
