@@ -1,6 +1,6 @@
 """The planner against its bars: coverage, path against the bound, flight time against a baseline, a city.
 
-usage: python benchmarks/planner.py [shapes] [geometry] [replan] [baseline] [city]     (default: all)
+usage: python benchmarks/planner.py [shapes] [geometry] [replan] [peers] [baseline] [city]     (default: all)
 Prints a table; exits 1 where a bar is missed.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from missions.aircraft import load_profile
 from missions.coverage import Strip, cover, turned
 from missions.direction import sweeps
 from missions.energy import FlightModel
@@ -103,6 +104,7 @@ def bench_shapes(folder: Path) -> None:
             row(f"path / (area / lane): {label}", ratio, bar, note=f"{spent:.2f} CPU s")
             row(f"  seen as due: {label}", verdict.seen_as_due, 0.999, least=True, digits=5)
             row(f"  metres closed or too high: {label}", verdict.closed_m + verdict.too_high_m, 0, digits=2)
+            print(f"  straight flight home closed from {verdict.return_m:.0f} of {verdict.legs_m:.0f} m")
 
 
 def baseline_s(request: PlanRequest, home: np.ndarray) -> float:
@@ -157,9 +159,55 @@ def _plain_time(pieces: Pieces, home: np.ndarray, router: Router, strip: Strip, 
     return total
 
 
-def bench_baseline(folder: Path) -> None:
+def peer_paths(place: shapely.Polygon) -> dict[str, np.ndarray | str]:
+    """The lanes of peers that pip installs, on the same polygon, or why there are none; they take no holes."""
+    try:
+        import opencoverage
+    except ImportError:
+        return {"opencoverage": "not installed: pip install opencoverage==0.2.0"}
+    camera = load_profile("mavic3e").camera
+    pixel_mm = camera.sensor_width_mm / camera.width_px
+    mission = opencoverage.plan(
+        polygon=shapely.Polygon(place.exterior),
+        uav=opencoverage.UAV(min_height=20, max_height=120, survey_velocity=15),
+        camera=opencoverage.PinholeCamera(
+            pixel_mm, camera.focal_mm, camera.sensor_width_mm, camera.height_px * pixel_mm, 0.7
+        ),
+        pattern="optimal_sweep",
+        lateral_overlap=0.65,
+        forward_overlap=0.75,
+        target="altitude",
+        target_value=camera.height_for_gsd_m(0.03),
+    )
+    return {"opencoverage 0.2.0": np.array(mission.path)}
+
+
+def bench_peers(folder: Path) -> None:
+    """Path over (area over lane), and metres over what the area leaves out, of peers on the polygons of `shapes`."""
+    print("uav-coverage-path-planner 1.0.0: skipped, plans one flight and refuses areas that need a second")
+    print(
+        "fields2cover, drone-flightplan: skipped, pip does not install them; drone-tm, QGC, Mission Planner: no package"
+    )
+    lane_m = load_profile("mavic3e").camera.lane_m(load_profile("mavic3e").camera.height_for_gsd_m(0.03), 0.65)
+    for name, (place, zoned, _) in shape_cases().items():
+        closed = shapely.union_all([geometry for geometry, properties in zoned if properties["kind"] == "no-fly"])
+        began = time.process_time()
+        for peer, path in peer_paths(place).items():
+            if isinstance(path, str):
+                print(f"{peer}: skipped, {path}")
+                return
+            spent = time.process_time() - began
+            line = shapely.linestrings(path)
+            free = place.difference(closed)
+            ratio = line.length / (free.area / lane_m)
+            outside_m = line.difference(shapely.buffer(shapely.Polygon(place.exterior).difference(closed), 1.0)).length
+            said = f"path {ratio:.3f} of the bound, {outside_m:8.0f} m closed or outside, {spent:.2f} CPU s"
+            print(f"{peer}: {name:28s} {said}")
+
+
+def bench_baseline(folder: Path, seeds: range = range(50)) -> None:
     gains = []
-    for seed in range(50):
+    for seed in seeds:
         rng = np.random.default_rng(seed)
         place = blob(rng, 0, 0, rng.uniform(500, 1300), 0.25)
         holes = []
@@ -180,10 +228,15 @@ def bench_baseline(folder: Path) -> None:
         ours = sum(s.duration_s for s in plan_patrol(request).sorties)
         plain = baseline_s(request, FRAME_OF(request).to_xy([site])[0])
         gains.append(1 - ours / plain)
+        print(f"  seed {seed}: {gains[-1]:.4f}", file=sys.stderr, flush=True)
     gains = np.array(gains)
     note = f"p10 {np.percentile(gains, 10):.3f}, p90 {np.percentile(gains, 90):.3f}, worst {gains.min():.3f}"
     row(
-        "flight time saved against the baseline, 50 areas, median", float(np.median(gains)), 0.12, least=True, note=note
+        f"flight time saved against the baseline, {len(gains)} areas, median",
+        float(np.median(gains)),
+        0.12,
+        least=True,
+        note=note,
     )
 
 
@@ -262,6 +315,11 @@ def bench_city(folder: Path) -> None:
         digits=1,
         note=str(verdict.faults[:1]),
     )
+    away = [float(np.hypot(*(s.route.points - s.route.points[0]).T).max()) for s in result.sorties]
+    beyond = np.mean(np.array(away) > 1500)
+    print(f"  beyond the line of sight of 1,500 m: {beyond:.1%} of sorties, at most {max(away):.0f} m")
+    print(f"  straight flight home closed from {verdict.return_m / verdict.legs_m:.2%} of the way")
+    print(f"  own aircraft meet for {verdict.meeting_s:.0f} s")
     print(f"  left out: {[f'{item.what}: {item.why}' for item in result.refused]}")
 
 
@@ -279,7 +337,7 @@ def bench_replan(folder: Path) -> None:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "baseline", "city"]
+    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "peers", "baseline", "city"]
     with tempfile.TemporaryDirectory() as name:
         for part in chosen:
             globals()[f"bench_{part}"](Path(name))

@@ -38,6 +38,7 @@ class AircraftProfile(BaseModel):
         uas_class: Class of art. 62 of the interim regulations, by masses.
         empty_mass_kg: Mass with battery, without payload.
         max_takeoff_mass_kg: The maker's limit.
+        flying_mass_kg: Mass as it is flown, which a climb lifts; None: the maker's limit.
         cruise_mps: Speed over ground along lanes.
         max_airspeed_mps: What it can hold against wind on a mission; the ground speed into wind is capped by it.
         climb_mps: Vertical speed up on a mission.
@@ -66,6 +67,7 @@ class AircraftProfile(BaseModel):
     uas_class: UasClass
     empty_mass_kg: float = Field(gt=0)
     max_takeoff_mass_kg: float = Field(gt=0)
+    flying_mass_kg: float | None = Field(default=None, gt=0)
     cruise_mps: float = Field(gt=0)
     max_airspeed_mps: float = Field(gt=0)
     climb_mps: float = Field(gt=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -100,6 +100,23 @@ def _on_tour(jobs: list[_Job]) -> list[_Job]:
     return [jobs[int(end) // 2] for end in best_tour(np.repeat(np.repeat(gap, 2, axis=0), 2, axis=1))]
 
 
+def _facing(jobs: list[_Job]) -> list[_Job]:
+    """Jobs turned round where their last lane then lies nearer to the next job's first: a battery may serve both."""
+    if len(jobs) < 2:
+        return jobs
+    both = [(job, replace(job, work=job.work.reversed())) for job in jobs]
+    cost = np.zeros(2)
+    before: list[NDArray[np.int64]] = []
+    for one, other in itertools.pairwise(both):
+        gap = np.array([[np.hypot(*(b.work.start[0] - a.work.end[-1])) for b in other] for a in one])
+        before.append(np.argmin(cost[:, None] + gap, axis=0))
+        cost = (cost[:, None] + gap).min(axis=0)
+    way = [int(np.argmin(cost))]
+    for choice in before[::-1]:
+        way.append(int(choice[way[-1]]))
+    return [pair[chosen] for pair, chosen in zip(both, way[::-1], strict=True)]
+
+
 def _line(part: Part, jobs: list[_Job]) -> _Line:
     """The jobs' pieces one after the other: a battery may begin at one site's last lanes and end at the next one's."""
     offset = np.concatenate([[0], np.cumsum([len(job.work) for job in jobs])])
@@ -113,11 +130,11 @@ def _line(part: Part, jobs: list[_Job]) -> _Line:
 
 def _fly_run(task: Task, roster: Roster, line: _Line, first: int, last: int, health: float) -> tuple[list[Flown], int]:
     """Sorties over a run of a line, from any site of the run that sees them."""
-    homes = np.unique(line.homes[first : last + 1], axis=0)
+    homes, own = np.unique(line.homes[first : last + 1], axis=0, return_inverse=True)
     work = line.pieces.part(first, last)
-    away = np.hypot(*(work.start - line.homes[first : last + 1]).T)
-    sight_m = max(roster.line_of_sight_m, float(away.max()) + longest_piece_m(task.model))
-    return fly(task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False)
+    sight_m = roster.line_of_sight_m
+    dealt = np.asarray(own).reshape(-1)
+    return fly(task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False, own=dealt)
 
 
 @dataclass(frozen=True)
@@ -290,7 +307,7 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
         weighed.append(tuple(sweeps(part.target, part.strip, task.model, task.request.objective)))
         jobs = _jobs(task, roster, part, weighed[-1][0].direction_rad, tell)
         if jobs:
-            lines.append(_line(part, _on_tour(jobs)))
+            lines.append(_line(part, _facing(_on_tour(jobs))))
             farthest_m += [job.farthest_m for job in jobs]
     units, lost = _units(task, roster, lines, health, tell)
     visits = _visits(task, roster, crews)

@@ -150,7 +150,8 @@ class FlightModel:
         return time_s, (self.profile.hover_w * time_s + self._lift_w(1.0) * up) / 3600.0
 
     def _lift_w(self, climb_mps: float) -> float:
-        return self.profile.max_takeoff_mass_kg * _GRAVITY_MPS2 * climb_mps / _CLIMB_EFFICIENCY
+        mass_kg = self.profile.flying_mass_kg or self.profile.max_takeoff_mass_kg
+        return mass_kg * _GRAVITY_MPS2 * climb_mps / _CLIMB_EFFICIENCY
 
     def climb(self, height_m: float) -> tuple[float, float]:
         """Time (s) and energy (Wh) of a vertical climb."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from missions.coverage import Strip
 from missions.errors import MissionsError
@@ -46,7 +47,7 @@ class Flown:
     last: int = 0
 
 
-def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float, exact_ways: bool) -> Budget:
+def _budget(task: Task, strip: Strip, limit_wh: float, exact_ways: bool) -> Budget:
     return Budget(
         straight_home=task.request.clearances.straight_home,
         exact_ways=exact_ways,
@@ -54,7 +55,6 @@ def _budget(task: Task, strip: Strip, limit_wh: float, range_m: float, exact_way
         climb_m=strip.height_agl_m,
         swap_s=SWAP_S,
         lanes=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE),
-        range_m=range_m,
     )
 
 
@@ -72,6 +72,13 @@ def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown 
     return Flown(homes[cut.home], route, part.strip, duration_s, energy_wh, cut.first, cut.last)
 
 
+def _beyond(homes: Array, work: Pieces, range_m: float) -> NDArray[np.bool_]:
+    """(homes, pieces): whether an end of a piece is farther from a home than the line of sight."""
+    ends = np.stack([work.start, work.end])
+    away = np.hypot(*(ends[None] - homes[:, None, None, :]).transpose(3, 0, 1, 2))
+    return np.asarray(away.max(axis=1) > range_m)
+
+
 def fly(
     task: Task,
     part: Part,
@@ -81,6 +88,7 @@ def fly(
     health: float | None = None,
     range_m: float = np.inf,
     exact_ways: bool = True,
+    own: NDArray[np.int64] | None = None,
 ) -> tuple[list[Flown], int]:
     """The cheapest sorties over a run of pieces, and how many pieces none of them reaches.
 
@@ -95,14 +103,18 @@ def fly(
         health: Share of the nominal capacity that the batteries hold; None: the request's.
         range_m: Line of sight from home.
         exact_ways: See `Budget`.
+        own: (n,) number of the home that each piece was dealt to, and may be flown from however far it is.
     """
     limit_wh = task.model.budget_wh(task.request.battery_health if health is None else health)
-    budget = _budget(task, part.strip, limit_wh, range_m, exact_ways)
+    budget = _budget(task, part.strip, limit_wh, exact_ways)
     dearer = np.ones(len(work))
     hidden = part.router.hidden(homes, work.start, work.end)
+    far = _beyond(homes, work, range_m)
+    if own is not None:
+        far[own, np.arange(len(work))] = False
     best: list[tuple[Flown, Cut]] = []
     for number in range(_TRIES):
-        cuts = split(work, homes, part.router, task.model, budget, dearer, hidden)
+        cuts = split(work, homes, part.router, task.model, budget, dearer, hidden, far)
         tried = [(cut, _one(task, part, work, cut, homes)) for cut in cuts]
         best = [(sortie, cut) for cut, sortie in tried if sortie is not None and sortie.energy_wh <= limit_wh]
         wrong = np.array([sortie.energy_wh / cut.energy_wh if sortie is not None else 9.0 for cut, sortie in tried])

@@ -15,6 +15,7 @@ import shapely
 from missions.coverage import Strip
 from missions.errors import MissionsError
 from missions.export.folder import put_in_place, write_routes, write_sortie
+from missions.export.kml import write_kml
 from missions.flying import SWAP_S, Flown, fly
 from missions.follow import SAG_M, follow
 from missions.frame import Array
@@ -25,8 +26,11 @@ from missions.reread import Reread, reread
 from missions.result import PlannedSortie, PlanResult
 from missions.route import build_route
 from missions.routing import Router
+from missions.rules import Operation
 from missions.sorties import Pieces, longest_piece_m
 from missions.vector import polygons_of
+from missions.views import Shot
+from missions.visits import plan_visits
 
 # Photographs over an urgent point: one above it and two before and after, at the plan's own height.
 _URGENT_PHOTOS = 5
@@ -130,6 +134,9 @@ def _pieces(day: _Day, sortie: Reread) -> Pieces:
 def _again(day: _Day, sortie: Reread) -> None:
     """Plans a sortie's lanes again, in as many sorties as they now need; the first takes its place in time."""
     entry = day.entries.pop(sortie.sortie.short_id)
+    if sortie.route.stops:
+        _visit_again(day, sortie, entry)
+        return
     part = day.part(_height_m(sortie, day.plan))
     work = _pieces(day, sortie)
     home = sortie.route.points[0]
@@ -148,6 +155,33 @@ def _again(day: _Day, sortie: Reread) -> None:
                 remedy="plan them from another site, or file a new application that includes them",
             )
         )
+
+
+def _visit_again(day: _Day, sortie: Reread, entry: Sortie) -> None:
+    """Plans a sortie's places again from its take-off site; those that may not be seen any more are named."""
+    task, route = day.task, sortie.route
+    listed = getattr(entry, "views", None) or []
+    names = [str(view.get("what", "")) for view in listed] + [""] * len(route.stops)
+    at = route.points[[stop.index for stop in route.stops]]
+    ground = np.zeros(len(at) + 1)
+    if task.terrain is not None:
+        ground = task.terrain.at(task.frame.to_lonlat(np.concatenate([at, route.points[:1]])))
+    shots = [
+        Shot(
+            place=name.rpartition(" ")[0] or f"{entry.short_id} {number}",
+            what=name.rpartition(" ")[2] or "view",
+            xy=(float(x), float(y)),
+            height_agl_m=float(route.height_rel_m[stop.index] + ground[-1] - ground[number]),
+            yaw_deg=stop.yaw_deg,
+            pitch_deg=stop.pitch_deg,
+            fixed=True,
+        )
+        for number, (stop, name, (x, y)) in enumerate(zip(route.stops, names, at, strict=False))
+    ]
+    visits = plan_visits(task, shots, homes=route.points[:1])
+    for number, one in enumerate(visits.flown):
+        day.add(one, entry.crew, entry.start_utc if number == 0 else day.free_at(entry.crew))
+    day.refused += visits.refused
 
 
 def _urgent(day: _Day, lonlat: LonLat, crews: Collection[str]) -> None:
@@ -211,6 +245,29 @@ def _result(day: _Day) -> PlanResult:
     )
 
 
+def _check_approved(day: _Day, operation: Operation | None) -> None:
+    """Refuses what the approvals at hand do not cover; without approvals there is nothing to keep to."""
+    approvals = operation.approvals if operation is not None else ()
+    if not approvals:
+        return
+    changed = [(name, at, flown.duration_s) for name, (flown, _, at) in day.new.items()]
+    changed += [
+        (name, entry.start_utc, entry.duration_s)
+        for name, entry in day.entries.items()
+        if entry.start_utc != day.old[name].sortie.start_utc
+    ]
+    for name, begin, seconds in changed:
+        end = begin + timedelta(seconds=seconds)
+        if not any(item.begin_utc <= begin and end <= item.end_utc for item in approvals):
+            windows = ", ".join(
+                f"{item.number} ({item.begin_utc:%d %H:%M}-{item.end_utc:%H:%M} UTC)" for item in approvals
+            )
+            raise MissionsError(
+                f"the re-plan would fly {name} from {begin:%d %H:%M} to {end:%H:%M} UTC, outside every approval "
+                f"({windows}): file a new application (761 art. 26: by 12:00 the day before), or fly less"
+            )
+
+
 def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
     result = _result(day)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -227,6 +284,9 @@ def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
         routes = [(entry.id, entry.crew, day.old[entry.short_id].route) for entry in day.entries.values()]
         routes += [(f"{result.plan_id}/{s.short_id}", s.crew, s.route) for s in result.sorties]
         write_routes(routes, day.task.frame, folder / "routes.geojson")
+        ground = {entry.id: entry.home[2] for entry in sorties}
+        lines = [(name, crew, ground[name], route) for name, crew, route in routes]
+        write_kml(lines, day.task.frame, folder / "routes.kml")
         write_plan(plan, folder / "plan.json")
         put_in_place(folder, out_dir)
     return plan
@@ -240,6 +300,7 @@ def replan(
     flown: Collection[str] = (),
     urgent: Collection[LonLat] = (),
     lost_crews: Collection[str] = (),
+    operation: Operation | None = None,
 ) -> Replan:
     """Changes a plan as little as possible for what has changed since.
 
@@ -253,9 +314,11 @@ def replan(
         flown: Short ids (`S01`) already flown; they are never touched.
         urgent: Points (lon, lat) to photograph soon.
         lost_crews: Crews (`C01`) that are out.
+        operation: Where it holds approvals, what is new or moved must lie in one of their windows; the approved volume
+            is the request's permitted zones, which nothing leaves.
 
     Raises:
-        MissionsError: An urgent point may not be flown over, or no crew is left.
+        MissionsError: An urgent point may not be flown over, what is new is not approved, or no crew is left.
     """
     task = read_task(request)
     plan, _, sorties = reread(plan_dir, task.frame)
@@ -276,6 +339,7 @@ def replan(
         _again(day, day.old[name])
     for point in urgent:
         _urgent(day, point, crews)
+    _check_approved(day, operation)
     added = tuple(day.new)
     written = _write(day, plan_dir, out_dir)
     return Replan(written, tuple(day.entries), tuple(dropped), added)

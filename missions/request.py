@@ -66,6 +66,7 @@ class PlanRequest:
         width_m: Of a corridor, both sides together.
         due_only: Whether cells and places whose interval has not passed are left out.
         on: The day that "due" is judged by; None: that of the first take-off (local date).
+        follow_surface: Whether the aircraft follows the surface below it by its own sensors (WPML files say so).
         day_km2: What a day reaches, for choosing cells; None: by the roster's shifts, else without limit.
     """
 
@@ -96,6 +97,7 @@ class PlanRequest:
     due_only: bool = False
     on: date | None = None
     day_km2: float | None = None
+    follow_surface: bool = False
 
     @property
     def source(self) -> str:
@@ -223,6 +225,8 @@ def read_task(request: PlanRequest) -> Task:
     """
     _check_numbers(request)
     profile = load_profile(request.aircraft)
+    if request.follow_surface and (profile.dji is None or not profile.terrain_following):
+        raise MissionsError(f"{profile.title} cannot follow the surface by itself: give ground heights with --dem")
     height_m = flight_height_m(profile, request.gsd_m)
     strip = Strip.of(profile.camera, height_m, request.front_overlap, request.side_overlap)
     roster = read_roster(request.roster) if request.roster is not None else None

@@ -39,6 +39,10 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.start)
 
+    def reversed(self) -> Pieces:
+        """The same pieces flown the other way round."""
+        return Pieces(self.end[::-1], self.start[::-1], self.lane[::-1])
+
     def part(self, first: int, last: int) -> Pieces:
         """Pieces `first`..`last`, both included."""
         chosen = slice(first, last + 1)
@@ -89,7 +93,6 @@ class Budget:
         climb_m: Height climbed after take-off.
         swap_s: Time on the ground between sorties: what a further sortie costs.
         lanes: Most lanes in one sortie: the controller's waypoint limit.
-        range_m: Farthest any piece may lie from home (line of sight), inf where nothing limits it.
         straight_home: Whether pieces from which the straight way home is closed may not be flown at all.
         exact_ways: Whether ways from and to home are measured around what is closed; else a detour is guessed, which is
             enough where the caller measures the sorties and asks again.
@@ -99,7 +102,6 @@ class Budget:
     climb_m: float
     swap_s: float
     lanes: int
-    range_m: float = np.inf
     exact_ways: bool = True
     straight_home: bool = False
 
@@ -116,6 +118,7 @@ class _Costs:
         budget: Budget,
         dearer: Array,
         hidden: NDArray[np.bool_] | None,
+        far: NDArray[np.bool_] | None,
     ) -> None:
         _, fly_s, fly_wh = model.straight(pieces.end - pieces.start)
         fly_wh = fly_wh * dearer
@@ -134,9 +137,8 @@ class _Costs:
         measured = router if budget.exact_ways else None
         self.out_s, self.out_wh = self._legs(homes, pieces.start, measured, model)
         self.back_s, self.back_wh = self._legs(homes, pieces.end, measured, model)
-        ends = np.stack([pieces.start, pieces.end])
-        away = np.hypot(*(ends[None] - homes[:, None, None, :]).transpose(3, 0, 1, 2)).max(axis=1)
-        self.unseen = np.concatenate([np.zeros((len(homes), 1)), np.cumsum(away > budget.range_m, axis=1)], axis=1)
+        beyond = np.zeros((len(homes), len(pieces)), dtype=bool) if far is None else far
+        self.unseen = np.cumsum(np.pad(beyond, ((0, 0), (1, 0))), axis=1)
         self.hidden = np.zeros((len(homes), len(pieces) + 1))
         if hidden is not None:
             self._keep_in_sight(hidden, fly_s, budget.straight_home)
@@ -180,6 +182,7 @@ def split(
     budget: Budget,
     dearer: Array | None = None,
     hidden: NDArray[np.bool_] | None = None,
+    far: NDArray[np.bool_] | None = None,
 ) -> list[Cut]:
     """The cheapest cuts of a tour into sorties; pieces that no sortie can fly are left out.
 
@@ -191,12 +194,13 @@ def split(
         budget: What one sortie may use.
         dearer: (n,) factors by which pieces draw more than estimated; None: 1.
         hidden: (m, n) whether the straight way to a home is closed from a piece; None: nowhere.
+        far: (m, n) whether a piece may not be flown from a home, being out of its sight; None: nowhere.
 
     Returns:
         Sorties in order; a piece in none of them cannot be reached within the budget.
     """
     factors = np.ones(len(pieces)) if dearer is None else dearer
-    costs = _Costs(pieces, homes, router, model, budget, factors, hidden)
+    costs = _Costs(pieces, homes, router, model, budget, factors, hidden, far)
     alone = costs.out_wh + costs.back_wh + np.diff(costs.energy) - costs.link_wh + costs.fixed_wh
     can = np.flatnonzero(((alone <= budget.energy_wh) & (np.diff(costs.unseen, axis=1) == 0)).any(axis=0))
     runs = np.split(can, np.flatnonzero(np.diff(can) > 1) + 1) if len(can) else []

@@ -1,4 +1,4 @@
-"""A plan's folder: `plan.json`, `routes.geojson` and the files of each sortie, all of them or none."""
+"""A plan's folder: `plan.json`, `routes.geojson`, `routes.kml` and the files of each sortie, all of them or none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import shapely
 
 from missions.errors import MissionsError
+from missions.export.kml import write_kml
 from missions.export.qgc import FencePolygon, PlanFile, write_plan_file
 from missions.export.wpl import write_waypoints
 from missions.export.wpml import write_kmz
@@ -179,7 +180,7 @@ def _contract(result: PlanResult, sorties: tuple[Sortie, ...]) -> Plan:
 def put_in_place(written: Path, out_dir: Path) -> None:
     """Puts a finished folder in place; files of an older plan there go, anything else stays."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    for name in ("sorties", "routes.geojson", "plan.json"):
+    for name in ("sorties", "routes.geojson", "routes.kml", "plan.json"):
         target = out_dir / name
         if target.is_dir():
             shutil.rmtree(target)
@@ -203,6 +204,8 @@ def export_plan(result: PlanResult, out_dir: Path) -> Plan:
             sorties = tuple(write_sortie(result, sortie, folder) for sortie in result.sorties)
             routes = [(f"{result.plan_id}/{s.short_id}", s.crew, s.route) for s in result.sorties]
             write_routes(routes, result.task.frame, folder / "routes.geojson")
+            lines = [(f"{result.plan_id}/{s.short_id}", s.crew, s.home[2], s.route) for s in result.sorties]
+            write_kml(lines, result.task.frame, folder / "routes.kml")
             plan = _contract(result, sorties)
             write_plan(plan, folder / "plan.json")
             put_in_place(folder, out_dir)

@@ -163,13 +163,19 @@ def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, 
     return group
 
 
+def _height_mode(sortie: PlannedSortie, result: PlanResult) -> str:
+    """Heights above take-off, or above the surface below where the aircraft follows it and does not stop at places."""
+    following = result.task.request.follow_surface and not sortie.route.stops
+    return "realTimeFollowSurface" if following else "relativeToStartPoint"
+
+
 def _folder(document: Element, sortie: PlannedSortie, result: PlanResult, executed: bool) -> None:
     task = result.task
     folder = SubElement(document, f"{{{KML}}}Folder")
     speed_mps = min(task.profile.cruise_mps, _TRANSIT_LIMIT_MPS)
     if executed:
         _put(folder, "templateId", 0)
-        _put(folder, "executeHeightMode", "relativeToStartPoint")
+        _put(folder, "executeHeightMode", _height_mode(sortie, result))
         _put(folder, "waylineId", 0)
         _put(folder, "distance", round(sortie.route.distance_m, 1))
         _put(folder, "duration", round(sortie.duration_s, 1))
@@ -178,7 +184,7 @@ def _folder(document: Element, sortie: PlannedSortie, result: PlanResult, execut
         _put(folder, "templateId", 0)
         system = _wpml(folder, "waylineCoordinateSysParam")
         _put(system, "coordinateMode", "WGS84")
-        _put(system, "heightMode", "relativeToStartPoint")
+        _put(system, "heightMode", _height_mode(sortie, result))
         _put(folder, "gimbalPitchMode", "manual")
         _put(folder, "globalHeight", round(float(sortie.route.height_rel_m[0]), 2))
         _put(folder, "globalWaypointTurnMode", "coordinateTurn")

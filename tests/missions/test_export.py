@@ -8,10 +8,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
+import shapely
 from defusedxml import ElementTree
 from pymavlink import mavwp
 
+from missions.aircraft import load_profile
 from missions.errors import MissionsError
 from missions.export.qgc import FenceCircle, FencePolygon, PlanFile, read_plan_file, write_plan_file
 from missions.export.wpl import read_waypoints, write_waypoints
@@ -123,6 +126,25 @@ def test_a_plan_folder_holds_what_the_contract_says(town: Path, tmp_path: Path) 
     assert {line["properties"]["role"] for line in lines} == {"lane", "transit"}
 
 
+def test_gdal_reads_the_routes_of_a_plan_as_kml(town: Path, tmp_path: Path) -> None:
+    result = plan_patrol(PlanRequest(town, gsd_m=0.08, crews=2))
+    export_plan(result, tmp_path / "plan")
+    layers = [str(name) for name, _ in pyogrio.list_layers(tmp_path / "plan" / "routes.kml")]
+    assert layers == ["S01 C01", "S02 C02"]
+    for name, sortie in zip(layers, result.sorties, strict=True):
+        meta, _, geometry, columns = pyogrio.raw.read(tmp_path / "plan" / "routes.kml", layer=name)
+        names = columns[[str(field).lower() for field in meta["fields"]].index("name")]
+        shapes = shapely.from_wkb(geometry)
+        lanes = [shape for shape, kind in zip(shapes, names, strict=True) if kind == "lane"]
+        assert len(lanes) == sum(sortie.route.shooting)
+        drawn = result.task.frame.to_xy(np.concatenate([shapely.get_coordinates(lane) for lane in lanes]))
+        on = np.flatnonzero(sortie.route.shooting)
+        flown = sortie.route.points[np.stack([on, on + 1], axis=1).reshape(-1)]
+        assert drawn == pytest.approx(flown, abs=0.01)
+        heights = shapely.get_coordinates(lanes[0], include_z=True)[:, 2]
+        assert heights == pytest.approx(sortie.route.height_rel_m[on[0]], abs=0.01)
+
+
 def test_an_older_plan_is_replaced_and_other_files_stay(town: Path, tmp_path: Path) -> None:
     folder = tmp_path / "plan"
     export_plan(plan_patrol(PlanRequest(town, gsd_m=0.08, crews=2)), folder)
@@ -153,3 +175,84 @@ def test_dji_files_carry_the_profile_and_the_sortie(town: Path, tmp_path: Path) 
     assert all(element.text.endswith("S01") for element in lines.iter(f"{WPML}fileSuffix"))
     triggers = [element.text for element in lines.iter(f"{WPML}actionTriggerType")]
     assert triggers.count("multipleDistance") == sum(item.command == 206 and item.params[0] > 0 for item in mission)
+
+
+# Elements of a wayline file by DJI's published tables ("waylines.wpml", Cloud API): name -> what it may say.
+# Each stands once in its parent; ranges and enumerations are the tables'.
+CONFIG = {
+    "flyToWaylineMode": {"safely", "pointToPoint"},
+    "finishAction": {"goHome", "noAction", "autoLand", "gotoFirstWaypoint"},
+    "exitOnRCLost": {"goContinue", "executeLostAction"},
+    "executeRCLostAction": {"goBack", "landing", "hover"},
+    "takeOffSecurityHeight": (2, 1500),
+    "globalTransitionalSpeed": (1, 15),
+    "globalRTHHeight": (2, 1500),
+}
+WAYPOINT = {
+    "index": (0, 65535),
+    "executeHeight": (-1500, 1500),
+    "waypointSpeed": (1, 15),
+    "waypointHeadingParam": None,
+    "waypointTurnParam": None,
+    "useStraightLine": {"0", "1"},
+}
+TURNS = {"coordinateTurn", "toPointAndStopWithDiscontinuityCurvature", "toPointAndPassWithContinuityCurvature"}
+DOES = {"takePhoto", "gimbalRotate", "rotateYaw"}
+TRIGGERS = {"reachPoint", "multipleDistance", "betweenAdjacentPoints", "multipleTiming"}
+
+
+def holds(parent: ElementTree.Element, table: dict) -> None:
+    for name, allowed in table.items():
+        found = parent.findall(f"{WPML}{name}")
+        assert len(found) == 1, name
+        if isinstance(allowed, set):
+            assert found[0].text in allowed, name
+        elif allowed is not None:
+            assert allowed[0] <= float(found[0].text or "nan") <= allowed[1], name
+
+
+@pytest.mark.parametrize("aircraft", ["mavic3e", "m30", "m350-h20t", "m3d"])
+def test_dji_files_keep_to_the_published_tables(town: Path, tmp_path: Path, aircraft: str) -> None:
+    numbers = load_profile(aircraft).dji
+    assert numbers is not None
+    plan = export_plan(plan_patrol(PlanRequest(town, aircraft=aircraft)), tmp_path / "plan")
+    with zipfile.ZipFile(tmp_path / "plan" / str(plan.sorties[0].files.kmz)) as archive:
+        lines = ElementTree.fromstring(archive.read("wpmz/waylines.wpml"))
+        template = ElementTree.fromstring(archive.read("wpmz/template.kml"))
+    for root in (lines, template):
+        config = root.find(f".//{WPML}missionConfig")
+        holds(config, CONFIG)
+        assert config.findtext(f"{WPML}droneInfo/{WPML}droneEnumValue") == str(numbers.drone)
+        assert config.findtext(f"{WPML}payloadInfo/{WPML}payloadEnumValue") == str(numbers.payload)
+    folder = lines.find(f".//{KML}Folder")
+    holds(folder, {"templateId": {"0"}, "waylineId": {"0"}, "autoFlightSpeed": (1, 15)})
+    modes = {"WGS84", "relativeToStartPoint", "realTimeFollowSurface"}
+    assert folder.findtext(f"{WPML}executeHeightMode") in modes
+    for mark in folder.findall(f"{KML}Placemark"):
+        holds(mark, WAYPOINT)
+        assert mark.findtext(f"{WPML}waypointTurnParam/{WPML}waypointTurnMode") in TURNS
+    for group in folder.iter(f"{WPML}actionGroup"):
+        holds(
+            group, {"actionGroupId": (0, 65535), "actionGroupStartIndex": (0, 65535), "actionGroupMode": {"sequence"}}
+        )
+        assert float(group.findtext(f"{WPML}actionGroupEndIndex")) >= float(
+            group.findtext(f"{WPML}actionGroupStartIndex")
+        )
+        assert group.findtext(f"{WPML}actionTrigger/{WPML}actionTriggerType") in TRIGGERS
+        assert {action.text for action in group.iter(f"{WPML}actionActuatorFunc")} <= DOES
+    groups = [element.text for element in folder.iter(f"{WPML}actionGroupId")]
+    assert len(groups) == len(set(groups))
+    system = template.find(f".//{WPML}waylineCoordinateSysParam")
+    assert system.findtext(f"{WPML}coordinateMode") == "WGS84"
+
+
+def test_an_aircraft_that_can_follows_the_surface_by_itself(town: Path, tmp_path: Path) -> None:
+    request = PlanRequest(town, aircraft="mavic3e", follow_surface=True)
+    plan = export_plan(plan_patrol(request), tmp_path / "plan")
+    with zipfile.ZipFile(tmp_path / "plan" / str(plan.sorties[0].files.kmz)) as archive:
+        lines = ElementTree.fromstring(archive.read("wpmz/waylines.wpml"))
+        template = ElementTree.fromstring(archive.read("wpmz/template.kml"))
+    assert lines.findtext(f".//{WPML}executeHeightMode") == "realTimeFollowSurface"
+    assert template.findtext(f".//{WPML}heightMode") == "realTimeFollowSurface"
+    with pytest.raises(MissionsError, match="cannot follow the surface"):
+        plan_patrol(PlanRequest(town, gsd_m=0.08, follow_surface=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ from missions.ingest import again
 from missions.plan import MissionItem
 from missions.planner import PlanRequest, PlanResult, export_plan, plan_patrol
 from missions.points import ListedPoint, View, read_points
+from missions.replan import replan
 from missions.reread import reread
+from missions.rules import Approval, Operation
 from missions.verify import verify_plan
 from missions.views import Shot, ground_seen, shots_of_points
 from tests.missions.conftest import FRAME, Draw
@@ -144,6 +147,27 @@ def test_missed_places_are_flown_again(tmp_path: Path) -> None:
     assert len(exposures) == 4 and len(set(stretch)) == 4
     route = again(sorties[0], [(1, 2)])
     assert route is not None and route.stops == sorties[0].route.stops[1:3]
+
+
+def test_a_new_zone_takes_its_places_out_of_a_plan(draw: Draw, tmp_path: Path) -> None:
+    places = ledger(tmp_path / "l.csv", [(0, 0), (200, 50), (400, 0), (300, 300)])
+    request = PlanRequest(points=places, gsd_m=0.06, start_utc=datetime(2026, 11, 23, 4, tzinfo=UTC))
+    before = export_plan(plan_patrol(request), tmp_path / "plan")
+    zones = draw("z.geojson", [(shapely.Point(400, 0).buffer(50), NO_FLY)])
+    done = replan(tmp_path / "plan", replace(request, zones=zones), tmp_path / "new")
+    assert done.dropped == ("S01",) and done.added == ("S02",)
+    assert [item.what for item in done.plan.refused] == ["nadir of W-2"]
+    assert sorted(taken(tmp_path / "new")) == sorted(
+        shot for shot in taken(tmp_path / "plan") if shot[0] != max(s[0] for s in taken(tmp_path / "plan"))
+    )
+    assert verify_plan(tmp_path / "new", None, zones).faults == ()
+    gone = Approval(
+        number="LY-1", begin_utc=before.sorties[0].start_utc - timedelta(hours=3), end_utc=before.created_utc
+    )
+    late = Operation(approvals=(gone.model_copy(update={"end_utc": gone.begin_utc + timedelta(hours=1)}),))
+    with pytest.raises(MissionsError, match=r"outside every approval \(LY-1.*new application"):
+        replan(tmp_path / "plan", replace(request, zones=zones), tmp_path / "never", operation=late)
+    assert not (tmp_path / "never").exists()
 
 
 def test_many_places_are_shared_out_and_each_battery_lasts(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def plan(
     ] = None,
     battery_health: Annotated[float, typer.Option(help="Share of the capacity that worn batteries still hold.")] = 1.0,
     objective: Annotated[str, typer.Option(help="What a sweep direction is judged by.")] = "both",
+    follow_surface: Annotated[
+        bool, typer.Option("--follow-surface", help="DJI files: follow the surface by the aircraft's own sensors.")
+    ] = False,
+    straight_home: Annotated[
+        bool, typer.Option("--straight-home", help="Leave out lanes from which a straight flight home is not clear.")
+    ] = False,
     operation: Annotated[
         Path | None, typer.Option(help="What the operator has (JSON): rules of the air then block.")
     ] = None,
@@ -99,6 +105,7 @@ def plan(
 
     Example: yunxun plan --area area.geojson --zones zones.geojson --aircraft mavic3e --gsd-cm 3 --out plan/
     """
+    from missions.airspace import Clearances
     from missions.planner import PlanRequest, export_plan, plan_patrol
 
     wind_mps, wind_from_deg = parse_numbers(wind, "MPS,FROM_DEG") if wind else (0.0, 0.0)
@@ -128,6 +135,8 @@ def plan(
         roster=roster,
         battery_health=battery_health,
         objective=objective,
+        follow_surface=follow_surface,
+        clearances=Clearances(straight_home=straight_home),
     )
     with progress_bar(as_json) as report:
         planned = plan_patrol(request, report)
@@ -244,6 +253,9 @@ def replan(
     dem: Annotated[Path | None, typer.Option(help="Ground heights.")] = None,
     wind: Annotated[str | None, typer.Option(help="MPS,FROM_DEG as it is now.")] = None,
     battery_health: Annotated[float, typer.Option(help="Share of the capacity that is left.")] = 1.0,
+    operation: Annotated[
+        Path | None, typer.Option(help="What the operator has (JSON): nothing new is flown outside its approvals.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Change a plan as little as possible: an urgent point, a crew lost, other wind, a new zone.
@@ -253,6 +265,7 @@ def replan(
     from missions.plan import read_plan
     from missions.planner import PlanRequest
     from missions.replan import replan as run
+    from missions.rules import read_operation
 
     before = read_plan(plan_dir)
     wind_mps, wind_from_deg = parse_numbers(wind, "MPS,FROM_DEG") if wind else (0.0, 0.0)
@@ -276,6 +289,7 @@ def replan(
         flown=flown or (),
         urgent=[parse_lonlat(text) for text in urgent or ()],
         lost_crews=lost_crew or (),
+        operation=read_operation(operation) if operation is not None else None,
     )
     changes = {"kept": list(done.kept), "dropped": list(done.dropped), "added": list(done.added)}
     result: dict[str, Any] = {**changes, "plan": done.plan.model_dump(mode="json")}
