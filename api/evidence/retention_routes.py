@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 from fastapi import APIRouter
@@ -35,7 +37,18 @@ class RetentionOut(BaseModel):
     sweep: dict[str, Any]
 
 
+# Walking a city's photographs takes a while, and what is kept changes by the night.
+FRESH_S = 300.0
+_walking = threading.Lock()
+_known: dict[str, tuple[float, dict[str, Any]]] = {}
+
+
 @router.get("")
 def retention(here: Here, actor: Officer) -> RetentionOut:
-    """What the rules would delete tonight, and what they keep: a dry run."""
-    return RetentionOut(**report(here.settings, here.database))
+    """What the rules would delete tonight, and what they keep: a dry run, five minutes old at most."""
+    where = str(here.settings.data_dir)
+    with _walking:
+        known = _known.get(where)
+        if known is None or known[0] + FRESH_S < time.monotonic():
+            known = _known[where] = (time.monotonic(), report(here.settings, here.database))
+    return RetentionOut(**known[1])

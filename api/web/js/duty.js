@@ -79,7 +79,7 @@ function bars(rows, total) {
 
 function reviewers(rows) {
   if (!rows.length) return h("p.muted", {}, "今日还没有审核");
-  const agreed = (one) => (one.gold_answered ? h("span", { class: one.gold_agreed / one.gold_answered < AGREE ? "bad" : "", title: "与标准样本一致 / 已答标准样本" }, `${percentText(one.gold_agreed / one.gold_answered)}（${one.gold_agreed}/${one.gold_answered}）`) : "—");
+  const agreed = (one) => (one.gold_answered ? h("span", { class: one.gold_agreed / one.gold_answered < AGREE ? "tone-bad" : "", title: "与标准样本一致 / 已答标准样本" }, `${percentText(one.gold_agreed / one.gold_answered)}（${one.gold_agreed}/${one.gold_answered}）`) : "—");
   return [table(["姓名", "已审", "属实率", "件/小时", "中位用时", "一致率"], rows.map((one) => [one.name, countText(one.decided_today),
     h("span", { title: `属实 ${one.accepted}，不属实 ${one.rejected}` }, one.decided_today ? percentText(one.accepted / one.decided_today) : "—"), countText(one.per_hour), one.median_s == null ? "—" : `${one.median_s} 秒`, agreed(one)])),
     h("p.muted", {}, "件/小时不计一分钟以上的停顿；一致率为对标准样本的回答与已知结论相符的比例。")];
