@@ -34,13 +34,19 @@ def synthetic_block(side: int, ties_a_frame: int = 64, seed: int = 0):
     points = np.column_stack(
         [rng.uniform(-40, side * 47 + 40, many), rng.uniform(-40, side * 25 + 40, many), rng.normal(0, 1.5, many)]
     )
-    near = cKDTree(centre[:, :2]).query_ball_point(points[:, :2], 75)
-    frame = np.concatenate([np.array(found, np.int64) for found in near])
-    point = np.repeat(np.arange(many), [len(found) for found in near])
-    camera = np.einsum("mij,mj->mi", turn[frame], points[point] - centre[frame])
-    uv = project_points(camera, np.repeat(lens, len(frame), 0))[0]
-    keep = (uv > 0).all(axis=1) & (uv[:, 0] < 1632) & (uv[:, 1] < 1224) & (rng.random(len(frame)) < 0.75)
-    frame, point, uv = frame[keep], point[keep], uv[keep] + rng.normal(0, 0.5, (int(keep.sum()), 2))
+    tree = cKDTree(centre[:, :2])
+    seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    # In runs: what is measured afterwards is the adjustment's memory, not this.
+    for first in range(0, many, 10_000):
+        some = points[first : first + 10_000]
+        near = tree.query_ball_point(some[:, :2], 75)
+        frame = np.concatenate([np.array(found, np.int64) for found in near])
+        point = np.repeat(np.arange(len(some)), [len(found) for found in near])
+        camera = np.einsum("mij,mj->mi", turn[frame], some[point] - centre[frame])
+        uv = project_points(camera, np.repeat(lens, len(frame), 0))[0]
+        keep = (uv > 0).all(axis=1) & (uv[:, 0] < 1632) & (uv[:, 1] < 1224) & (rng.random(len(frame)) < 0.75)
+        seen.append((frame[keep], first + point[keep], uv[keep] + rng.normal(0, 0.5, (int(keep.sum()), 2))))
+    frame, point, uv = (np.concatenate([part[k] for part in seen]) for k in range(3))
     ties = Ties(frame, point, uv, np.ones(len(frame)), np.zeros((len(frame), 3), np.uint8)).where(
         np.ones(len(frame), bool)
     )

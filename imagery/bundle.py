@@ -80,7 +80,13 @@ def camera_points(state: State, ties: Ties) -> Floats:
 
 def residuals(state: State, know: Knowledge, ties: Ties) -> Floats:
     """(m, 2) projected minus measured, pixels."""
-    return project_points(camera_points(state, ties), state.lens[know.lens_of[ties.frame]])[0] - ties.uv
+    result = np.empty_like(ties.uv)
+    # In runs: derivatives come along, and of all ties at once they would be the largest thing in memory.
+    for part in _parts(len(result)):
+        frame = ties.frame[part]
+        points = np.einsum("mij,mj->mi", state.R[frame], state.X[ties.point[part]] - state.C[frame])
+        result[part] = project_points(points, state.lens[know.lens_of[frame]])[0] - ties.uv[part]
+    return result
 
 
 def project_points(points: Floats, lens: Floats) -> tuple[Floats, Floats, Floats]:
@@ -189,7 +195,10 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     u[:, 3 + diagonal, 3 + diagonal] += 1.0 / know.gps_sigma**2
     g_c[:, :3] += attitude / know.R_sigma
     g_c[:, 3:] += gps / know.gps_sigma
-    v = (by_point @ np.einsum("mki,mkj->mij", b, b).reshape(-1, 9)).reshape(-1, 3, 3)
+    squares = np.zeros((points, 9))
+    for part in _parts(len(r)):
+        squares += by_point[:, part] @ np.einsum("mki,mkj->mij", b[part], b[part]).reshape(-1, 9)
+    v: Floats = squares.reshape(-1, 3, 3)
     g_p = by_point @ np.einsum("mki,mk->mi", b, r) + known / know.X_sigma
     v[:, diagonal, diagonal] += 1.0 / know.X_sigma**2
     v[:, diagonal, diagonal] *= 1.0 + damping
@@ -200,6 +209,8 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     u[:, six, six] *= 1.0 + damping
     # A frame of which nothing is known any more must not make the whole system singular.
     u[:, six, six] += 1e-12 * float(np.trace(u, axis1=1, axis2=2).mean()) + 1e-15
+    z, border, corner, g_b = _border(know, ties, a, b, q, r, root, (lenses, flights))
+    del q, by_point
     order = np.argsort(ties.frame, kind="stable")
     y = np.empty((len(r), 6, 3))
     for part in _parts(len(r)):
@@ -207,10 +218,13 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
         y[part] = np.einsum("mki,mkj->mij", a[own], np.einsum("mkj,mij->mki", b[own], root[ties.point[own]]))
     pointer = np.concatenate([[0], np.cumsum(np.bincount(ties.frame, minlength=frames))])
     coupling = bsr_matrix((y, ties.point[order], pointer), shape=(6 * frames, 3 * points))
-    own = bsr_matrix((u, np.arange(frames), np.arange(frames + 1)), shape=(6 * frames, 6 * frames))
-    reduced = own - (coupling @ coupling.T.tobsr((3, 6))).tobsr((6, 6))
     eliminated = np.einsum("pij,pj->pi", root, g_p).ravel()
-    z, border, corner, g_b = _border(know, ties, a, b, q, r, root, (lenses, flights), coupling)
+    border[:, : LENS_PARAMETERS * lenses] -= coupling @ z
+    # A third of all memory: gone before the products that need the rest.
+    del a, b, y
+    reduced = (coupling @ coupling.T.tobsr((3, 6))).tobsr((6, 6))
+    reduced.data *= -1.0
+    _add_own(reduced, u)
     own_lens = slice(0, LENS_PARAMETERS * lenses)
     corner[np.diag_indices(len(corner))] += np.concatenate(
         [(1 / know.lens_sigma**2).ravel(), (1 / know.bias_sigma**2).ravel()]
@@ -237,17 +251,45 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     )
 
 
-def _linearised(state: State, know: Knowledge, ties: Ties, soft: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Weighted derivatives by frame (m, 2, 6), point (m, 2, 3), lens (m, 2, 7), and residuals (m, 2)."""
-    points = camera_points(state, ties)
-    uv, by_point, by_lens = project_points(points, state.lens[know.lens_of[ties.frame]])
-    r = uv - ties.uv
-    error = np.linalg.norm(r, axis=1) / ties.sigma
-    root = np.sqrt(np.minimum(1.0, soft / np.maximum(error, 1e-12))) / ties.sigma
-    by_point *= root[:, None, None]
-    by_world = np.einsum("mki,mij->mkj", by_point, state.R[ties.frame])
-    a = np.concatenate([-np.einsum("mki,mij->mkj", by_point, _cross(points)), -by_world], axis=2)
-    return a, by_world, by_lens * root[:, None, None], r * root[:, None]
+def _add_own(reduced: bsr_matrix, own: Floats) -> None:
+    """Adds frames' own blocks (n, 6, 6) to the diagonal, in place where it is there."""
+    rows = np.repeat(np.arange(len(own)), np.diff(reduced.indptr))
+    diagonal = np.flatnonzero(rows == reduced.indices)
+    if len(diagonal) == len(own):
+        reduced.data[diagonal] += own[reduced.indices[diagonal]]
+        return
+    # A frame without ties has no block yet.
+    n = len(own)
+    whole = reduced + bsr_matrix((own, np.arange(n), np.arange(n + 1)), shape=reduced.shape)
+    reduced.data, reduced.indices, reduced.indptr = whole.data, whole.indices, whole.indptr
+
+
+def _linearised(
+    state: State, know: Knowledge, ties: Ties, soft: float
+) -> tuple[Floats, Floats, NDArray[np.float32], Floats]:
+    """Weighted derivatives by frame (m, 2, 6), point (m, 2, 3), lens (m, 2, 7), and residuals (m, 2).
+
+    In runs, so that what is only needed on the way never exists all at once; the lens's part, which goes into sums
+    over many ties, in single precision.
+    """
+    m = len(ties.frame)
+    a, b, r = np.empty((m, 2, 6)), np.empty((m, 2, 3)), np.empty((m, 2))
+    q = np.empty((m, 2, LENS_PARAMETERS), np.float32)
+    for part in _parts(m):
+        frame = ties.frame[part]
+        turn = state.R[frame]
+        points = np.einsum("mij,mj->mi", turn, state.X[ties.point[part]] - state.C[frame])
+        uv, by_point, by_lens = project_points(points, state.lens[know.lens_of[frame]])
+        off = uv - ties.uv[part]
+        error = np.linalg.norm(off, axis=1) / ties.sigma[part]
+        root = np.sqrt(np.minimum(1.0, soft / np.maximum(error, 1e-12))) / ties.sigma[part]
+        by_point *= root[:, None, None]
+        b[part] = by_point @ turn
+        a[part, :, :3] = -(by_point @ _cross(points))
+        a[part, :, 3:] = -b[part]
+        q[part] = by_lens * root[:, None, None]
+        r[part] = off * root[:, None]
+    return a, b, q, r
 
 
 def _parts(count: int, most: int = 50_000) -> list[slice]:
@@ -266,13 +308,12 @@ def _border(
     ties: Ties,
     a: Floats,
     b: Floats,
-    q: Floats,
+    q: NDArray[np.float32],
     r: Floats,
     root: Floats,
     counts: tuple[int, int],
-    coupling: bsr_matrix,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Lens columns: their coupling to points (eliminated), to frames, to themselves, and their gradient."""
+    """Lens columns: their coupling to points, to frames (points not eliminated), to themselves, and their gradient."""
     lenses, flights = counts
     frames, points = len(know.lens_of), len(root)
     width = LENS_PARAMETERS * lenses
@@ -281,17 +322,18 @@ def _border(
     gradient = np.zeros(width + 3 * flights)
     z = np.zeros((3 * points, width))
     lens_of = know.lens_of[ties.frame]
-    by_root = np.einsum("mkj,mij->mik", b, root[ties.point])
+    by_point, by_frame = _selector(ties.point, points), _selector(ties.frame, frames)
     for number in range(lenses):
-        own = lens_of == number
         columns = slice(LENS_PARAMETERS * number, LENS_PARAMETERS * (number + 1))
-        product = np.einsum("mik,mkl->mil", by_root[own], q[own]).reshape(-1, 3 * LENS_PARAMETERS)
-        z[:, columns] = (_selector(ties.point[own], points) @ product).reshape(-1, LENS_PARAMETERS)
-        product = np.einsum("mki,mkl->mil", a[own], q[own]).reshape(-1, 6 * LENS_PARAMETERS)
-        border[:, columns] = (_selector(ties.frame[own], frames) @ product).reshape(-1, LENS_PARAMETERS)
-        corner[columns, columns] = np.einsum("mki,mkj->ij", q[own], q[own])
-        gradient[columns] = np.einsum("mki,mk->i", q[own], r[own])
-    border[:, :width] -= coupling @ z
+        for part in _parts(len(lens_of)):
+            mine = q[part].astype(float) * (lens_of[part] == number)[:, None, None]
+            by_root = np.einsum("mkj,mij->mik", b[part], root[ties.point[part]])
+            product = (by_root @ mine).reshape(-1, 3 * LENS_PARAMETERS)
+            z[:, columns] += (by_point[:, part] @ product).reshape(-1, LENS_PARAMETERS)
+            product = np.einsum("mki,mkl->mil", a[part], mine).reshape(-1, 6 * LENS_PARAMETERS)
+            border[:, columns] += (by_frame[:, part] @ product).reshape(-1, LENS_PARAMETERS)
+            corner[columns, columns] += np.einsum("mki,mkj->ij", mine, mine)
+            gradient[columns] += np.einsum("mki,mk->i", mine, r[part])
     return z, border, corner, gradient
 
 
