@@ -18,6 +18,7 @@ from imagery.adjust import triangulate
 from imagery.bundle import residuals
 from imagery.gcp import Mark, seen_places, sightings, similarity
 from imagery.index import Index
+from imagery.projection import utm_frame
 from imagery.solve import Solution
 from imagery.tracks import Ties
 
@@ -101,11 +102,9 @@ def _fitting(marks: Sequence[Mark], solution: Solution, index: Index) -> tuple[l
 
 
 def _metres(marks: Sequence[Mark]) -> Floats:
-    """East, north, up around the first mark: good to a millimetre a kilometre, which is all that is asked here."""
-    lat = np.radians(marks[0].lat)
-    east = [(mark.lon - marks[0].lon) * 111_319.5 * float(np.cos(lat)) for mark in marks]
-    north = [(mark.lat - marks[0].lat) * 111_132.9 for mark in marks]
-    return np.column_stack([east, north, [mark.z_m for mark in marks]])
+    """East, north, up in the marks' UTM zone."""
+    lon, lat = [mark.lon for mark in marks], [mark.lat for mark in marks]
+    return np.column_stack([utm_frame(lon, lat).to_metres(lon, lat), [mark.z_m for mark in marks]])
 
 
 def robust_misfit(source: Floats, target: Floats) -> Floats:
