@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,9 @@ class Database:
         import api.models  # noqa: F401
 
         self.engine = connect(url, pool_size=pool_size)
+        # SQLite lets one writer in and has the others look again after sleeps of up to a tenth of a second; the writers
+        # of this process take turns instead. (Other processes still wait by its own rule.)
+        self._turn: AbstractContextManager[Any] = nullcontext() if self.is_postgres else threading.RLock()
         if self.is_postgres:
             self._reading = connect(url, pool_size=pool_size, autocommit=True)
         else:
@@ -137,7 +141,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises. Flushes are explicit."""
-        with Session(self.engine, expire_on_commit=False, autoflush=False) as session, session.begin():
+        with self._turn, Session(self.engine, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
 
     def ping(self) -> None:
