@@ -56,4 +56,9 @@ def test_fine_labels() -> None:
     assert construction_label(wall, 2.0, 0.0, 0.0) == "wall"
     assert construction_label(house, 3.0, 0.9, 0.9) == "altered_structure"
     assert construction_label(house, None, 0.0, 0.0) == "new_building"
-    assert [waste_label(*p) for p in ((0.1, 0.2), (0.9, 0.2), (0.1, 0.8))] == ["waste_heap", "spoil", "litter"]
+    assert [waste_label(*p) for p in ((0.1, 0.2), (0.7, 0.2), (0.9, 0.2), (0.1, 0.95))] == [
+        "waste_heap",
+        "waste_heap",
+        "spoil",
+        "litter",
+    ]
