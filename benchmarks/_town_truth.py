@@ -20,7 +20,7 @@ from simulators.exposure import read_exposures
 from simulators.survey import Errors, write_patrol
 from simulators.town import build_town
 
-SEED = 21
+SEED = 22
 SIZE_M = (400.0, 400.0)
 
 
