@@ -61,7 +61,11 @@ def stitch_patrol(folder: PatrolFolder, baseline: Path | None, report: Report) -
 
 
 def detect_in_patrol(
-    folder: PatrolFolder, baseline: Path | None, permits: Path | None, report: Report
+    folder: PatrolFolder,
+    baseline: Path | None,
+    permits: Path | None,
+    report: Report,
+    registered: Path | None = None,
 ) -> SiteCollection:
     """Candidates of a stitched patrol."""
     from inference.detect import DetectRequest, detect_patrol
@@ -73,12 +77,15 @@ def detect_in_patrol(
         frames_dir=_existing(folder.frames),
         baseline=baseline_files(baseline),
         permits=permits,
+        registered=registered,
         patrol_id=folder.ensure_record().patrol_id,
     )
     return detect_patrol(request, report)
 
 
-def detect_in_mosaic(mosaic: Path, baseline: Path | None, permits: Path | None, report: Report) -> SiteCollection:
+def detect_in_mosaic(
+    mosaic: Path, baseline: Path | None, permits: Path | None, report: Report, registered: Path | None = None
+) -> SiteCollection:
     """Candidates of a bare mosaic; poses and heights are used where they lie beside it."""
     from inference.detect import DetectRequest, detect_patrol
 
@@ -90,6 +97,7 @@ def detect_in_mosaic(mosaic: Path, baseline: Path | None, permits: Path | None, 
         frames_dir=None,
         baseline=baseline_files(baseline),
         permits=permits,
+        registered=registered,
         patrol_id=None,
     )
     return detect_patrol(request, report)

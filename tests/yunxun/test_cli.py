@@ -180,3 +180,13 @@ def test_the_demo_does_not_clear_a_folder_that_is_not_its_own(tmp_path: Path) ->
     code, _, err = run("demo", "--no-serve", "--out", tmp_path)
     refused(code, err, str(tmp_path))
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_an_earlier_day_and_a_register_together_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mosaic.tif").write_bytes(b"not looked at")
+    names = ("mosaic.tif", "--baseline", "mosaic.tif", "--registered", "mosaic.tif")
+    arguments = [str(tmp_path / name) if name.endswith(".tif") else name for name in names]
+    done = CliRunner().invoke(app, ["detect", *arguments, "--out", str(tmp_path / "sites.geojson")])
+    assert done.exit_code == 2
+    assert "--registered is for a first flight" in done.output
+    assert not (tmp_path / "sites.geojson").exists()

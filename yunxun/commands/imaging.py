@@ -76,6 +76,10 @@ def detect(
     out: Annotated[Path, typer.Option(help="GeoJSON of candidates to write.")],
     baseline: Annotated[Path | None, typer.Option(help="An earlier patrol's folder or mosaic.")] = None,
     permits: Annotated[Path | None, typer.Option(help="Permitted building work (polygons with permit_no).")] = None,
+    registered: Annotated[
+        Path | None,
+        typer.Option(help="On record (polygons): without --baseline, what stands outside is found."),
+    ] = None,
     gsd_cm: Annotated[float | None, typer.Option(help="For photographs that carry no height.")] = None,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -89,11 +93,13 @@ def detect(
     for path in source:
         if not path.exists():
             raise YunxunError(f"nothing at {path}: give a patrol's folder, a mosaic (.tif) or photographs")
+    if registered is not None and baseline is not None:
+        raise YunxunError("--registered is for a first flight: with --baseline, the earlier day says what is new")
     with progress_bar(as_json) as report:
         if len(source) == 1 and source[0].is_dir() and PatrolFolder(source[0]).mosaic.is_file():
-            found = stages.detect_in_patrol(PatrolFolder(source[0]), baseline, permits, report)
+            found = stages.detect_in_patrol(PatrolFolder(source[0]), baseline, permits, report, registered)
         elif len(source) == 1 and source[0].suffix.lower() in {".tif", ".tiff", ".vrt"}:
-            found = stages.detect_in_mosaic(source[0], baseline, permits, report)
+            found = stages.detect_in_mosaic(source[0], baseline, permits, report, registered)
         else:
             wrong = [path for path in source if path.suffix.lower() not in PHOTO_SUFFIXES]
             if wrong:
