@@ -32,6 +32,7 @@ from api.jobs.bell import ring
 from api.jobs.models import Job
 from api.patrols.service import NewPatrol, get_patrol, path_of, register, uploads_of
 from api.tiles.files import PictureCache
+from yunxun.blocks import register_blocks
 from yunxun.conductor import PatrolInputs, PatrolRun
 from yunxun.console import ON_PURPOSE
 from yunxun.errors import YunxunError
@@ -70,6 +71,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options={"visibility_timeout": 24 * 3600},
     )
     app.task(name="yunxun.process_patrol")(process_patrol)
+    register_blocks(app)
     return app
 
 
