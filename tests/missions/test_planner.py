@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from missions.errors import MissionsError
 from missions.export.wpl import read_waypoints, write_waypoints
 from missions.plan import read_plan
 from missions.planner import PlanRequest, export_plan, plan_patrol
+from missions.route import Route
 from missions.verify import verify_plan
 from tests.missions.conftest import FRAME, Draw, collection
 
@@ -232,3 +234,55 @@ def test_any_place_gives_a_lawful_plan_or_a_plain_refusal(
     assert verdict.closed_m == 0.0 and verdict.too_high_m == 0.0
     unreached = any("stretches" in refusal.what for refusal in result.refused)
     assert unreached or verdict.seen_once >= 0.99
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
+@given(
+    length_m=st.floats(700, 3000),
+    width_m=st.floats(100, 500),
+    turned_deg=st.floats(0, 180),
+    health=st.floats(0.45, 1.0),
+    wind=st.tuples(st.floats(0, 8), st.floats(0, 360)),
+    profile=st.sampled_from([("arducopter", 0.05), ("mavic3e", 0.03)]),
+)
+def test_no_cut_of_any_battery_loses_a_piece_of_a_lane(
+    tmp_path_factory: pytest.TempPathFactory,
+    length_m: float,
+    width_m: float,
+    turned_deg: float,
+    health: float,
+    wind: tuple[float, float],
+    profile: tuple[str, float],
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    box = shapely.box(-length_m / 2, -width_m / 2, length_m / 2, width_m / 2)
+    area = shapely.affinity.rotate(box, turned_deg)
+    (folder / "a.geojson").write_text(collection([(area, {})]))
+    result = plan_patrol(
+        PlanRequest(
+            folder / "a.geojson", aircraft=profile[0], gsd_m=profile[1], battery_health=health,
+            wind_mps=wind[0], wind_from_deg=wind[1],
+        )
+    )  # fmt: skip
+    assert result.refused == ()
+    for pieces in lanes_by_line([s.route for s in result.sorties]):
+        # The area is convex: what was photographed of one line must be one stretch, cuts flown over by a photograph.
+        for (_, end), (begin, _) in itertools.pairwise(pieces):
+            assert begin - end <= -0.5 * result.sorties[0].route.trigger_m
+    export_plan(result, folder / "plan")
+    assert verify_plan(folder / "plan", folder / "a.geojson", samples=4000).seen_as_due >= 0.999
+
+
+def lanes_by_line(routes: list[Route]) -> list[list[tuple[float, float]]]:
+    """Photographed stretches of one line each, as (begin, end) metres along it, in order."""
+    stretches = [stretch for route in routes for stretch in lanes_of(route)]
+    along = stretches[0][1] - stretches[0][0]
+    along = along / np.hypot(*along)
+    across = np.array([-along[1], along[0]])
+    lines: dict[int, list[tuple[float, float]]] = {}
+    for stretch in stretches:
+        at = sorted(float(point @ along) for point in stretch)
+        lines.setdefault(round(float(stretch.mean(axis=0) @ across)), []).append((at[0], at[1]))
+    return [sorted(pieces) for pieces in lines.values()]
