@@ -191,13 +191,17 @@ def test_a_dji_behind_its_remote_control_is_its_pilots(tmp_path: Path) -> None:
 def test_a_dock_is_simulated_and_listened_to(broker: int) -> None:  # noqa: F811
     url = f"mqtt://127.0.0.1:{broker}"
     listening = subprocess.Popen(
-        [sys.executable, "-m", "yunxun.cli", "dock", "listen", url, "--seconds", "3", "--json"],
-        stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "yunxun.cli", "dock", "listen", url, "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    assert listening.stderr is not None
+    assert "listening" in listening.stderr.readline()
     way = ("--at", "118.35,35.05", "--at", "118.351,35.05")
-    while listening.poll() is None:  # it takes its time to begin to listen
-        done = call("dock", "simulate", url, *way, "--speedup", 40, "--break-at", 0.5)
-        assert done.exit_code == 0, done.output
+    done = call("dock", "simulate", url, *way, "--speedup", 40, "--break-at", 0.5)
+    assert done.exit_code == 0, done.output
+    # What was published has left us; give the broker a moment to pass it on.
+    time.sleep(1.0)
+    listening.send_signal(signal.SIGINT)
     out, _ = listening.communicate(timeout=60)
     devices = {device["sn"]: device for device in json.loads(out)["devices"]}
     dock = next(device for device in devices.values() if device["task"])

@@ -72,6 +72,7 @@ def listen(
 
     until = time.monotonic() + seconds if seconds > 0 else float("inf")
     with DockListener(broker) as listener:
+        errors.print("listening; Ctrl-C ends it")
         live = Live(_table([]), console=errors, refresh_per_second=2) if errors.is_terminal and not as_json else None
         if live is not None:
             live.start()
