@@ -185,20 +185,14 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
     by_frame = _selector(ties.frame, frames)
     by_point = _selector(ties.point, points)
     # Frames' and points' own blocks.
-    squares = np.zeros((frames, 36))
-    for part in _parts(len(r)):
-        squares += by_frame[:, part] @ np.einsum("mki,mkj->mij", a[part], a[part]).reshape(-1, 36)
-    u: Floats = squares.reshape(-1, 6, 6)
+    u = _own_squares(by_frame, a)
     g_c = by_frame @ np.einsum("mki,mk->mi", a, r)
     diagonal = np.arange(3)
     u[:, diagonal, diagonal] += 1.0 / know.R_sigma**2
     u[:, 3 + diagonal, 3 + diagonal] += 1.0 / know.gps_sigma**2
     g_c[:, :3] += attitude / know.R_sigma
     g_c[:, 3:] += gps / know.gps_sigma
-    squares = np.zeros((points, 9))
-    for part in _parts(len(r)):
-        squares += by_point[:, part] @ np.einsum("mki,mkj->mij", b[part], b[part]).reshape(-1, 9)
-    v: Floats = squares.reshape(-1, 3, 3)
+    v = _own_squares(by_point, b)
     g_p = by_point @ np.einsum("mki,mk->mi", b, r) + known / know.X_sigma
     v[:, diagonal, diagonal] += 1.0 / know.X_sigma**2
     v[:, diagonal, diagonal] *= 1.0 + damping
@@ -249,6 +243,21 @@ def step(state: State, know: Knowledge, ties: Ties, damping: float, soft: float,
         lens=state.lens + d_b[own_lens].reshape(-1, LENS_PARAMETERS),
         bias=state.bias + d_b[LENS_PARAMETERS * lenses :].reshape(-1, 3),
     )
+
+
+def _own_squares(selector: csr_matrix, jacobian: Floats) -> Floats:
+    """Sums of J'J (n, k, k) over the ties of each frame or point, in runs: all products at once are a third of memory.
+
+    Args:
+        selector: (n, m) ones where a tie belongs.
+        jacobian: (m, 2, k) of each tie.
+    """
+    k = jacobian.shape[2]
+    squares = np.zeros((selector.shape[0], k * k))
+    for part in _parts(len(jacobian)):
+        products = np.einsum("mki,mkj->mij", jacobian[part], jacobian[part])
+        squares += selector[:, part] @ products.reshape(-1, k * k)
+    return squares.reshape(-1, k, k)
 
 
 def _add_own(reduced: bsr_matrix, own: Floats) -> None:
