@@ -179,6 +179,15 @@ def _flights(flights: Sequence[Mapping[str, Any]]) -> str:
     return _table("各架次 GPS 系统偏差（东、北、高）", ("架次", "照片", "偏差 m", "残差 m"), rows)
 
 
+_STAGES = {
+    "preview": "预览", "features": "特征提取与匹配", "poses": "平差", "heights": "高程", "seams": "拼接线",
+    "mosaic": "镶嵌输出",
+}  # fmt: skip
+
+
 def _stages(stages: Mapping[str, Mapping[str, float]]) -> str:
-    rows = [(name, f"{s['cpu_s']:.1f}", f"{s['wall_s']:.1f}", f"{s['peak_mb']:.0f}") for name, s in stages.items()]
+    rows = [
+        (_STAGES.get(name, name), f"{s['cpu_s']:.1f}", f"{s['wall_s']:.1f}", f"{s['peak_mb']:.0f}")
+        for name, s in stages.items()
+    ]
     return _table("各阶段用时与内存", ("阶段", "处理器 s", "耗时 s", "峰值 MB"), rows)
