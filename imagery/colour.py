@@ -2,9 +2,12 @@
 
 Two steps, both in log space and both with the ground's own colour taken out. First a gain a frame and channel and the
 lens's vignette, solved over the whole block at once: that carries exposure and white balance over frames, flights and
-days. Then a smooth field a frame, node by node towards what all frames agree on: hot spots, haze, a cloud's edge.
-Difference of two frames at withheld ties, of 255: brighton_beach 8.3 as taken, 2.8 by gains, 1.9 by fields; boruszyn
-(a kite's obliques) 10.0, 4.8, 4.2. A contrast a frame explained 8 % of the rest and was left out.
+days. Then a smooth field a frame (`fields`): hot spots, haze, a cloud's edge.
+Difference of two frames at withheld ties, of 255: brighton_beach 8.3 as taken, 2.8 by gains, 1.7 by fields; boruszyn
+(a kite's obliques) 10.0, 4.9, 4.0. What is left is no colour of a frame's: hardly any of it reaches from one tie to the
+next (`smooth_difference`: 0.4 of 2.8 RMS on brighton, 0.5 of 6.7 on boruszyn) and it grows with the angle between the
+views (boruszyn: 3.0 below 2 degrees, 7.8 at 20). A tone curve a frame explained 5 % of it and a full colour matrix 6 %,
+beyond what any shrinking of contrast does; both were left out.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import splu
 
+from imagery.fields import corners, fields, trust
 from imagery.overlaps import Overlaps
 from imagery.poses import Lens
 
@@ -25,15 +29,10 @@ Floats = NDArray[np.float64]
 HELD_BY = 2.0
 VIGNETTE_HELD_BY = 30.0
 ROUNDS = 4
-# A place counts less when frames disagree there by more than this (log): a car, a tree seen from two sides.
-DISAGREEMENT = 0.03
-# The field: nodes across and down a frame, its smoothness and hold in places, and how often it is renewed.
-NODES = (7, 5)
-SMOOTH_BY = 0.5
-FIELD_HELD_BY = 0.05
-FIELD_ROUNDS = 16
-MOST_LOG_FIELD = 0.35
 MOST_LOG_GAIN = 0.9
+# What is left is told apart by ties of one pair of frames this far apart (frame sides): nearer their patches overlap.
+SMOOTH_REACH = (0.03, 0.1)
+FEWEST_NEIGHBOURS = 200
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Tone:
         radius = _radius2(across, down, aspect)
         log = np.minimum(self.fall[0] * radius + self.fall[1] * radius * radius, 1.0)[..., None] + np.log(self.gain)
         if self.field is not None:
-            weight, node = _corners(across.ravel(), down.ravel(), self.field.shape[1], self.field.shape[0])
+            weight, node = corners(across.ravel(), down.ravel(), self.field.shape[1], self.field.shape[0])
             nodes = self.field.reshape(-1, 3)
             log = log + np.einsum("sk,skc->sc", weight, nodes[node]).reshape(*u.shape, 3)
         return np.exp(log).astype(np.float32)
@@ -67,17 +66,6 @@ def _radius2(across: NDArray, down: NDArray, aspect: float | Floats) -> NDArray[
     """Squared distance from the middle, 1 at the corners."""
     a, b = 2.0 * across - 1.0, (2.0 * down - 1.0) * aspect
     return np.asarray((a * a + b * b) / (1.0 + aspect * aspect), float)
-
-
-def _corners(across: NDArray, down: NDArray, columns: int, rows: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Bilinear weights (s, 4) and node numbers (s, 4) of places in a frame; beyond the edge, the edge's."""
-    x = np.clip(np.asarray(across, float), 0.0, 1.0) * (columns - 1)
-    y = np.clip(np.asarray(down, float), 0.0, 1.0) * (rows - 1)
-    c, r = np.minimum(x.astype(np.int64), columns - 2), np.minimum(y.astype(np.int64), rows - 2)
-    a, b = x - c, y - r
-    weight = np.column_stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
-    first = r * columns + c
-    return weight, np.column_stack([first, first + 1, first + columns, first + columns + 1])
 
 
 def even_out(fit: Overlaps, lens_of: NDArray[np.int64], lenses: list[Lens], frames: int) -> list[Tone]:
@@ -99,7 +87,7 @@ def even_out(fit: Overlaps, lens_of: NDArray[np.int64], lenses: list[Lens], fram
     fall = -solution[frames:].mean(axis=1).reshape(-1, 2)
     own_fall = fall[lens_of[fit.frame]]
     even = value + log_gain[fit.frame] + (own_fall[:, 0] * radius + own_fall[:, 1] * radius**2)[:, None]
-    field = _fields(fit, even, frames)
+    field = fields(fit, even, frames)
     return [
         Tone(
             (float(np.exp(g[0])), float(np.exp(g[1])), float(np.exp(g[2]))),
@@ -111,16 +99,50 @@ def even_out(fit: Overlaps, lens_of: NDArray[np.int64], lenses: list[Lens], fram
 
 
 def difference(overlaps: Overlaps, tones: Sequence[Tone], lens_of_frame: Sequence[Lens]) -> float | None:
-    """Median over places and channels of what two frames that see the same place differ by, of 255."""
+    """Median over places and channels of what two frames that see the same place differ by, of 255.
+
+    A place is a patch of 2.5 % of a frame's side around a tie (`overlaps.AVERAGED_PX`).
+    """
     if not len(overlaps.place):
         return None
+    even = _evened(overlaps, tones, lens_of_frame)
+    same = np.flatnonzero(np.diff(overlaps.place) == 0)
+    return float(np.median(np.abs(even[same + 1] - even[same])))
+
+
+def smooth_difference(overlaps: Overlaps, tones: Sequence[Tone], lens_of_frame: Sequence[Lens]) -> float | None:
+    """The part of the difference that reaches over more than one patch, RMS of 255: what the eye sees as a step.
+
+    Two frames' differences at neighbouring ties have only their common part in their mean product; what a tie's own
+    things do (a crown seen from two sides, a glint) is not common. None where too few ties are neighbours.
+    """
+    if not len(overlaps.place):
+        return None
+    even = _evened(overlaps, tones, lens_of_frame).mean(axis=1)
+    same = np.flatnonzero(np.diff(overlaps.place) == 0)
+    off = even[same + 1] - even[same]
+    sound = np.abs(off) <= np.quantile(np.abs(off), 0.95)
+    same, off = same[sound], off[sound]
+    pair = overlaps.frame[same].astype(np.int64) * len(tones) + overlaps.frame[same + 1]
+    order = np.argsort(pair, kind="stable")
+    total, count = 0.0, 0
+    for own in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1):
+        place = overlaps.uv[same[own]]
+        far = np.linalg.norm(place[:, None] - place[None], axis=2)
+        near = (far >= SMOOTH_REACH[0]) & (far <= SMOOTH_REACH[1])
+        total += float((np.outer(off[own], off[own]) * near).sum())
+        count += int(near.sum())
+    return None if count < FEWEST_NEIGHBOURS else float(np.sqrt(max(0.0, total / count)))
+
+
+def _evened(overlaps: Overlaps, tones: Sequence[Tone], lens_of_frame: Sequence[Lens]) -> NDArray[np.float32]:
+    """(s, 3) colours as the mosaic shows them."""
     even = overlaps.rgb.copy()
     for number in np.unique(overlaps.frame):
         own, lens = overlaps.frame == number, lens_of_frame[int(number)]
         u, v = overlaps.uv[own, 0] * (lens.width_px - 1), overlaps.uv[own, 1] * (lens.height_px - 1)
         even[own] *= tones[int(number)].lift(u[None], v[None], lens)[0]
-    same = np.flatnonzero(np.diff(overlaps.place) == 0)
-    return float(np.median(np.abs(even[same + 1] - even[same])))
+    return even
 
 
 def _gains(
@@ -144,63 +166,5 @@ def _gains(
         weighted = centred.multiply(weight[:, None]).tocsr()
         normal = (centred.T @ weighted).tocsc() + coo_matrix((held, (range(unknowns), range(unknowns)))).tocsc()
         solution = np.asarray(splu(normal).solve(weighted.T @ target))
-        weight = _trust(target - centred @ solution)
+        weight = trust(target - centred @ solution)
     return solution
-
-
-def _trust(left: Floats) -> Floats:
-    """Weights of samples by what is left of them."""
-    return np.asarray(1.0 / np.maximum(1.0, np.abs(left).mean(axis=1) / DISAGREEMENT))
-
-
-def _fields(seen: Overlaps, even: Floats, frames: int) -> NDArray[np.float32]:
-    """(frames, rows, columns, 3) log gains at nodes: every frame in turn towards what all together show.
-
-    Alternating between the ground's colour and the frames' fields keeps memory at a small matrix a frame; the slow
-    modes of such a scheme are whole frames' gains, and those are solved already.
-    """
-    columns, rows = NODES
-    nodes = columns * rows
-    weight_of, node = _corners(seen.uv[:, 0], seen.uv[:, 1], columns, rows)
-    smooth = _smoothness(columns, rows)
-    field = np.zeros((frames, nodes, 3))
-    trust = _trust(even - _agreed(seen, even, np.ones(len(even)))[seen.place])
-    for turn in range(FIELD_ROUNDS):
-        if turn % 4 == 0:
-            normal = np.zeros(frames * nodes * nodes)
-            for i in range(4):
-                for j in range(4):
-                    at = (seen.frame.astype(np.int64) * nodes + node[:, i]) * nodes + node[:, j]
-                    normal += np.bincount(at, trust * weight_of[:, i] * weight_of[:, j], len(normal))
-            inverse = np.linalg.inv((normal.reshape(frames, nodes, nodes) + smooth).astype(np.float32))
-        own = np.einsum("sk,skc->sc", weight_of, field[seen.frame[:, None], node])
-        agreed = _agreed(seen, even + own, trust)[seen.place]
-        wanted = (agreed - even) * trust[:, None]
-        right = np.zeros((frames * nodes, 3))
-        for k in range(4):
-            at = seen.frame.astype(np.int64) * nodes + node[:, k]
-            for band in range(3):
-                right[:, band] += np.bincount(at, weight_of[:, k] * wanted[:, band], frames * nodes)
-        field = np.einsum("fij,fjc->fic", inverse, right.reshape(frames, nodes, 3))
-        trust = _trust(even + own - agreed)
-    return np.clip(field, -MOST_LOG_FIELD, MOST_LOG_FIELD).astype(np.float32).reshape(frames, rows, columns, 3)
-
-
-def _agreed(seen: Overlaps, even: Floats, trust: Floats) -> Floats:
-    """(places, 3) weighted mean colours."""
-    mass = np.maximum(np.bincount(seen.place, trust, seen.places), 1e-12)
-    return np.column_stack([np.bincount(seen.place, trust * even[:, k], seen.places) / mass for k in range(3)])
-
-
-def _smoothness(columns: int, rows: int) -> Floats:
-    """What differences of neighbouring nodes and nodes themselves cost."""
-    number = np.arange(columns * rows).reshape(rows, columns)
-    pairs = np.vstack(
-        [
-            np.column_stack([number[:, 1:].ravel(), number[:, :-1].ravel()]),
-            np.column_stack([number[1:].ravel(), number[:-1].ravel()]),
-        ]
-    )
-    steps = np.zeros((len(pairs), columns * rows))
-    steps[np.arange(len(pairs)), pairs[:, 0]], steps[np.arange(len(pairs)), pairs[:, 1]] = 1.0, -1.0
-    return np.asarray(SMOOTH_BY * steps.T @ steps + FIELD_HELD_BY * np.eye(columns * rows))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imagery.checkpoint import key_of
-from imagery.colour import Tone, difference, even_out
+from imagery.colour import Tone, difference, even_out, smooth_difference
 from imagery.dense import DEFAULT_TALLEST_M, dense_dsm
 from imagery.errors import ImageryError
 from imagery.files import Progress
@@ -39,6 +39,7 @@ class Laid:
     tones: list[Tone]
     labels: Labels
     colour_residual: float | None
+    colour_smooth: float | None
     key: str
 
 
@@ -72,7 +73,8 @@ def lay_colours(ground: Ground, solution: Solution, poses: Poses, store: Descrip
     lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
     tones = even_out(sample_overlaps(solution.ties, scene, store.thumb), solution.setting.lens_of, lenses, len(scene))
     held = sample_overlaps(solution.held, scene, store.thumb)
-    residual = difference(held, tones, [view.lens for view in scene])
+    lens_of_frame = [view.lens for view in scene]
+    residual, steps = difference(held, tones, lens_of_frame), smooth_difference(held, tones, lens_of_frame)
     labels = label(
         scene,
         surface.ground,
@@ -83,7 +85,7 @@ def lay_colours(ground: Ground, solution: Solution, poses: Poses, store: Descrip
     fields = [tone.field for tone in tones if tone.field is not None]
     plain = repr([(tone.gain, tone.fall) for tone in tones]) + repr(grid)
     key = key_of(poses.model_dump_json(), plain, *fields, labels.view, surface.ground.z)
-    return Laid(poses, scene, grid, surface, tones, labels, residual, key)
+    return Laid(poses, scene, grid, surface, tones, labels, residual, steps, key)
 
 
 def ground_under(solution: Solution, poses: Poses, frames_dir: Path) -> HeightGrid:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagery.colour import Tone, difference, even_out
+from imagery.colour import Tone, difference, even_out, smooth_difference
 from imagery.overlaps import Overlaps, colours_at
 from imagery.poses import Lens
 
@@ -61,7 +61,7 @@ def test_a_car_that_drove_on_spoils_nothing() -> None:
     assert after is not None and after < 1.5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.0, 0.4))
 def test_no_frame_is_drowned_or_burnt(seed: int, spoil: float) -> None:
     seen = block(seed, 3, spoil)
@@ -83,3 +83,17 @@ def test_colours_are_read_where_they_are() -> None:
     thumb[:, 40:] = (200, 100, 50)
     found = colours_at(thumb, np.array([[0.1, 0.5], [0.9, 0.5]], np.float32))
     assert found.tolist() == [[0, 0, 0], [200, 100, 50]]
+
+
+def test_what_a_frame_does_as_a_whole_is_told_from_what_things_do() -> None:
+    """A step of 6 between frames is smooth; as much of scatter from tie to tie is not."""
+    seen = block(4, 3, spoil=0.0, noise=0.0)
+    ground = np.random.default_rng(0).uniform(60, 120, (seen.places, 3)).astype(np.float32)[seen.place]
+    step = 3.0 * (2.0 * (seen.frame % 2) - 1.0)[:, None].astype(np.float32)
+    scatter = np.random.default_rng(1).normal(0, 6.0, (len(ground), 1)).astype(np.float32)
+    stepped, scattered = (
+        smooth_difference(Overlaps(seen.frame, seen.place, seen.uv, rgb), [Tone()] * 3, [LENS] * 3)
+        for rgb in (ground + step, ground + scatter)
+    )
+    assert stepped == pytest.approx(6.0, abs=0.1)
+    assert scattered is not None and scattered < 2.0
