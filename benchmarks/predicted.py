@@ -2,16 +2,18 @@
 
     python benchmarks/predicted.py                          # 30 sorties on the embedded vehicle, about 2 CPU-minutes
     python benchmarks/predicted.py --sorties 6 --first 3 -v
-    YUNXUN_ARDUCOPTER=... python benchmarks/predicted.py --sitl --sorties 4    # time only, on a real ArduCopter
+    YUNXUN_ARDUCOPTER=... python benchmarks/predicted.py --sitl --longest 480 --results FILE    # time only, a real one
 
 Areas, sizes, ground sample distances and winds are drawn by seed; the vehicle's wind is the one that was planned with,
 with the simulator's own gusts on top. The simulator shares no energy or wind model with the planner. Flown time is from
 leaving the ground to disarming; energy is what the battery gave meanwhile. Exit 3 where a median misses its bar.
+With `--results` every sortie is written down as it lands, and seeds that are written down already are not flown again.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import random
@@ -90,11 +92,11 @@ def fly_embedded(result: PlanResult, folder: Path, seed: int, into: list[FlightE
     return world.run(operation.run()).sorties[0]
 
 
-def fly_sitl(result: PlanResult, folder: Path, into: list[FlightEvent]) -> SortieResult:
+def fly_sitl(result: PlanResult, folder: Path, into: list[FlightEvent], speedup: float) -> SortieResult:
     wind = {"wind_mps": result.task.request.wind_mps, "wind_from_deg": result.task.request.wind_from_deg}
     home = result.sorties[0].home
-    with SitlFleet(1, [home], base_port=free_base_port(1), speedup=SITL_SPEEDUP, **wind) as fleet:
-        flown = fly_plan(folder / "plan", fleet.urls, folder / "out", on_event=into.append, speedup=SITL_SPEEDUP)
+    with SitlFleet(1, [home], base_port=free_base_port(1), speedup=speedup, **wind) as fleet:
+        flown = fly_plan(folder / "plan", fleet.urls, folder / "out", on_event=into.append, speedup=speedup)
         print("   log", fleet.log_hashes())
     return flown.sorties[0]
 
@@ -111,16 +113,16 @@ def phases(events: list[FlightEvent]) -> dict[str, float]:
     return {"up": up, "mission": home - up, "home": low - home, "landing": end - low}
 
 
-def one(seed: int, *, sitl: bool) -> Flown | None:
+def one(seed: int, *, sitl: bool, speedup: float = SITL_SPEEDUP, longest_s: float = math.inf) -> Flown | None:
     """Plans and flies the first sortie of a seed's patrol; None where it did not fly to its end."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result = plan_patrol(request(seed, folder))
         export_plan(result, folder / "plan")
-        if sitl and len(result.sorties) > 1:
+        if result.sorties[0].duration_s > longest_s or (sitl and len(result.sorties) > 1):
             return None  # fly_plan flies them all: the next seed
         events: list[FlightEvent] = []
-        flown = fly_sitl(result, folder, events) if sitl else fly_embedded(result, folder, seed, events)
+        flown = fly_sitl(result, folder, events, speedup) if sitl else fly_embedded(result, folder, seed, events)
     sortie = result.sorties[0]
     if flown.state != "landed":
         print(f"seed {seed}: {flown.state}: {flown.why}", flush=True)
@@ -147,23 +149,39 @@ def report(flown: list[Flown]) -> dict[str, object]:
     }  # fmt: skip
 
 
+def read_results(path: Path | None) -> dict[int, Flown]:
+    """Sorties written down before, by seed."""
+    if path is None or not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return {line["seed"]: Flown(**line) for line in lines}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sorties", type=int, default=30)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--sitl", action="store_true")
+    parser.add_argument("--speedup", type=float, default=SITL_SPEEDUP, help="of the real one's clock")
+    parser.add_argument("--longest", type=float, default=math.inf, metavar="S", help="skip sorties planned longer")
+    parser.add_argument("--results", type=Path, help="JSON lines, one a sortie; seeds in it are not flown again")
     parser.add_argument("-v", action="store_true")
     options = parser.parse_args()
     if options.sitl and find_arducopter() is None:
         print("no real SITL: YUNXUN_ARDUCOPTER is not set and `arducopter` is not on PATH")
         return 2
     begun, flown, seed = time.process_time(), list[Flown](), options.first
-    while len(flown) < options.sorties and seed < options.first + 4 * options.sorties:
-        found = one(seed, sitl=options.sitl)
+    known = read_results(options.results)
+    while len(flown) < options.sorties and seed < options.first + 10 * options.sorties:
+        found = known.get(seed) or one(seed, sitl=options.sitl, speedup=options.speedup, longest_s=options.longest)
         seed += 1
         if found is None:
             continue
         flown.append(found)
+        if options.results and found.seed not in known:
+            options.results.parent.mkdir(parents=True, exist_ok=True)
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dataclasses.asdict(found)) + "\n")
         if options.v or options.sitl:
             parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in found.phases.items())
             print(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
@@ -31,6 +34,14 @@ class LocalFrame:
         """Degrees of a point in metres."""
         lon, lat = self._forward.transform(x, y, direction="INVERSE")
         return float(lon), float(lat)
+
+    def xys(self, lons: NDArray[np.float64], lats: NDArray[np.float64]) -> tuple[Any, Any]:
+        """The same for many at once."""
+        return self._forward.transform(lons, lats)
+
+    def lonlats(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> tuple[Any, Any]:
+        """Degrees of many points in metres."""
+        return self._forward.transform(xs, ys, direction="INVERSE")
 
     def geometry(self, lonlat: BaseGeometry) -> BaseGeometry:
         """A lon, lat geometry in metres."""

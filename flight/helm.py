@@ -77,6 +77,21 @@ class Helm:
             return coming_home(self.vehicle.state, self.orders, self._resume_mode)
         return coming_home(self.vehicle.state, self.orders)
 
+    @property
+    def resume_mode(self) -> str:
+        """The mode that the guard, or a person's `resume`, gives back."""
+        return self._resume_mode
+
+    @property
+    def target(self) -> Spot | None:
+        """Where it was told to go, None where it was told no place."""
+        return self._target
+
+    @property
+    def climb_to_m(self) -> float:
+        """The height above home that it goes straight up or down to, NaN for none."""
+        return self._climb_to_m
+
     # -- looking -----------------------------------------------------------------------------------------------
 
     def begin(self) -> None:

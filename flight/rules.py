@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import shapely
 
 from flight.guard import Action, Finding, Limits, Rule
+from flight.separation import Separation
 from flight.view import Motion, View
 
 # Deceleration of ArduCopter in GUIDED and AUTO by default (WPNAV_ACCEL 2.5 m/s²), with a second for telemetry,
@@ -139,87 +140,6 @@ class Obstacle:
 
 
 @dataclass
-class Separation:
-    """Keeps our own aircraft apart.
-
-    The one without the right of way stops, and if that is not enough climbs to a refuge above everybody's mission
-    until the other has passed. The one with the right of way only stops, and only in need: two that both dodge meet
-    again.
-    """
-
-    name: str = "separation"
-    limits: Limits = field(default_factory=lambda: Limits(Action.HOLD, clear_below=0.7, clear_s=2.0))
-    # Two GPS errors of 3 m, a second of delay at 10 m/s and the stop leave more than the 10 m that must never be.
-    aside_m: float = 28.0
-    above_m: float = 10.0
-    ahead_s: float = 20.0
-    need_m: float = 15.0
-    # Below the ceiling, above the highest item: a refuge is as far from both as the ceiling's margin allows.
-    refuge_below_ceiling_m: float = 5.0
-    # Two that wait for one another: as long as a stop, a climb and a look take.
-    patience_s: float = 12.0
-    _need_since_s: float = math.inf
-
-    def look(self, view: View) -> Finding:
-        """Level: how near the closest approach comes to the limits."""
-        worst, need = _CALM, False
-        seen = [(other, view.motion_of(other)) for other in view.others]
-        for other, them in seen:
-            level, aside_m, when_s = max(self._approach(me, them) for me in self._places(view))
-            if not other.first:
-                if view.coming_home or not self._in_need(view.me, them):
-                    continue
-                need = True
-                if view.now_s - self._need_since_s > self.patience_s:
-                    continue  # both stand and wait: the one with the right of way goes on, or neither ever does
-            if level > worst.level:
-                why = f"{other.name} comes within {aside_m:.0f} m in {when_s:.0f} s"
-                way_out = self._way_out(view, them, other.first, [motion for _, motion in seen])
-                worst = Finding(level, why, *way_out)
-        self._need_since_s = min(self._need_since_s, view.now_s) if need else math.inf
-        return worst
-
-    def _places(self, view: View) -> list[Motion]:
-        """Where it is; and, while it waits in a refuge, where it will come down to again."""
-        top_m = view.orders.top_rel_m
-        if not view.holding or view.me.h <= top_m:
-            return [view.me]
-        return [view.me, view.me._replace(h=top_m, vh=0.0)]
-
-    def _in_need(self, me: Motion, them: Motion) -> bool:
-        return math.hypot(them.x - me.x, them.y - me.y) < self.need_m and abs(them.h - me.h) < self.above_m
-
-    def _approach(self, me: Motion, them: Motion) -> tuple[float, float, float]:
-        dx, dy, dh = them.x - me.x, them.y - me.y, them.h - me.h
-        vx, vy, vh = them.vx - me.vx, them.vy - me.vy, them.vh - me.vh
-        speed2 = vx * vx + vy * vy
-        closest_s = 0.0 if speed2 < 0.04 else min(max(0.0, -(dx * vx + dy * vy) / speed2), self.ahead_s)
-        level, at_s, aside = 0.0, 0.0, math.inf
-        for seconds in (0.0, closest_s):
-            side_m = math.hypot(dx + vx * seconds, dy + vy * seconds)
-            # Heights may meet any time until then: the smaller of now and then, 0 where they cross.
-            then = dh + vh * seconds
-            up_m = 0.0 if dh * then < 0 else min(abs(dh), abs(then))
-            here = min(self.aside_m / max(side_m, 0.1), self.above_m / max(up_m, 0.1), 3.0)
-            if here > level:
-                level, at_s, aside = here, seconds, side_m
-        return level, aside, at_s
-
-    def _way_out(self, view: View, them: Motion, first: bool, everybody: list[Motion]) -> tuple[Action, float]:
-        """Stopping is enough unless the other one flies at us, or is so near that stopping is too late."""
-        me = view.me
-        still = me._replace(vx=0.0, vy=0.0, vh=0.0)
-        if not first or self._approach(still, them)[0] < 1.0:
-            return Action.HOLD, math.nan
-        refuge_m = view.orders.ceiling_rel_m - self.refuge_below_ceiling_m
-        if refuge_m < view.orders.top_rel_m + self.above_m:
-            return Action.HOLD, math.nan  # the ceiling is capped: up there is no room above the missions
-        # Whoever it is that comes: nobody climbs into a third one that waits up there.
-        overhead = any(one.h > me.h + 2.0 and math.hypot(one.x - me.x, one.y - me.y) < self.need_m for one in everybody)
-        return (Action.HOLD, math.nan) if overhead else (Action.HEIGHT, refuge_m)
-
-
-@dataclass
 class Gps:
     """A position to fly by: a fix, no jumps, an estimator at peace."""
 
@@ -230,6 +150,10 @@ class Gps:
         )
     )
     jump_m: float = 12.0
+    # A position that stays where it jumped to is the right one in the end: estimators reset within a minute.
+    believed_after_s: float = 60.0
+    # Where it was by dead reckoning when its position jumped: it may be there still, until the position is believed.
+    jumped_from: Motion | None = None
     _before: tuple[float, Motion] | None = None
     _jumped_s: float = -math.inf
 
@@ -242,7 +166,11 @@ class Gps:
             miss_m = math.hypot(view.me.x - expected.x, view.me.y - expected.y)
             # Half a g of acceleration between two looks is no jump.
             if miss_m > self.jump_m + 2.5 * step_s**2:
+                back = self.jumped_from is not None and math.dist(view.me[:2], self.jumped_from[:2]) < 2 * self.jump_m
+                self.jumped_from = None if back else expected._replace(vx=0.0, vy=0.0, vh=0.0)
                 self._jumped_s = view.now_s
+            elif view.now_s - self._jumped_s > self.believed_after_s:
+                self.jumped_from = None
         self._before = (view.now_s, view.me)
         if gps is not None and gps.fix_type < 3:
             return Finding(2.0, f"GPS lost (fix type {gps.fix_type})")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
@@ -41,8 +43,28 @@ class Motion(NamedTuple):
         return math.hypot(self.vx, self.vy)
 
 
+class Ahead(NamedTuple):
+    """A course that an aircraft may be on.
+
+    Attributes:
+        knots: Shape (n, 4): seconds, degrees east, degrees north, metres above sea level.
+        later_s: How far along it is by now.
+        resumed: Whether it is what the aircraft will do when the guard lets it go, not what it does.
+        box: West, south, east and north of it, degrees.
+    """
+
+    knots: NDArray[np.float64]
+    later_s: float = 0.0
+    resumed: bool = False
+    box: tuple[float, float, float, float] = (-180.0, -90.0, 180.0, 90.0)
+
+
 class Other(NamedTuple):
-    """Another aircraft of ours in the air. `first` has the right of way over us; heights are above sea level."""
+    """Another aircraft of ours in the air. `first` has the right of way over us; heights are above sea level.
+
+    `aheads` is where it may be in the next seconds: all of these courses have to be kept clear of. Where there are none
+    it flies straight on.
+    """
 
     name: str
     lon: float
@@ -52,6 +74,7 @@ class Other(NamedTuple):
     east_mps: float
     down_mps: float
     first: bool
+    aheads: tuple[Ahead, ...] = ()
 
 
 @dataclass
@@ -131,6 +154,7 @@ class View:
         link_age_s: Wall seconds since its last packet.
         others: Our other aircraft in the air.
         holding: Whether the guard holds it already.
+        course: Where it goes if nobody interferes, as `flight.foresight` knots; empty for straight on.
     """
 
     now_s: float
@@ -144,11 +168,17 @@ class View:
     link_age_s: float
     others: Sequence[Other] = field(default_factory=tuple)
     holding: bool = False
+    course: tuple[tuple[float, float, float, float], ...] = ()
 
     def motion_of(self, other: Other) -> Motion:
         """Another aircraft's motion in our frame."""
         x, y = self.sight.frame.xy(other.lon, other.lat)
         return Motion(x, y, other.alt_amsl_m - self.home_alt_m, other.east_mps, other.north_mps, -other.down_mps)
+
+    def knots_of(self, ahead: Ahead) -> NDArray[np.float64]:
+        """Another aircraft's course in our frame: seconds, metres east, north, above our home."""
+        x, y = self.sight.frame.xys(ahead.knots[:, 1], ahead.knots[:, 2])
+        return np.column_stack([ahead.knots[:, 0], x, y, ahead.knots[:, 3] - self.home_alt_m])
 
     @property
     def coming_home(self) -> bool:

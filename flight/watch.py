@@ -9,9 +9,11 @@ from shapely.geometry.base import BaseGeometry
 from flight.clock import now_s
 from flight.guard import CALM, Action, Decision, Guard
 from flight.helm import Helm
+from flight.intent import going_on
 from flight.orders import Orders
 from flight.preflight import Policy
-from flight.rules import Separation, all_rules
+from flight.rules import Gps, all_rules
+from flight.separation import Separation
 from flight.vehicle import Vehicle
 from flight.view import Motion, Other, Power, Sight, View
 
@@ -37,8 +39,23 @@ class Watch:
         self.decision: Decision = CALM
         self.looks = 0
         self._others = others
-        self._guard = Guard([rule for rule in all_rules() if not isinstance(rule, Separation)])
+        rules = [rule for rule in all_rules() if not isinstance(rule, Separation)]
+        self._gps = next(rule for rule in rules if isinstance(rule, Gps))
+        self._guard = Guard(rules)
         self._apart = Guard([Separation()])
+
+    def motion(self) -> Motion | None:
+        """Where it is and goes by its last position, in metres around its home; None while it has none."""
+        at = self.vehicle.state.position
+        if at is None:
+            return None
+        x, y = self.sight.frame.xy(at.lon, at.lat)
+        return Motion(x, y, at.height_rel_m, at.east_mps, at.north_mps, -at.down_mps)
+
+    @property
+    def jumped_from(self) -> Motion | None:
+        """Where it may really be while its position is not believed, None while it is."""
+        return self._gps.jumped_from
 
     def view(self) -> View | None:
         """This moment, None while the vehicle has no position."""
@@ -46,13 +63,15 @@ class Watch:
         at = state.position
         if at is None:
             return None
-        x, y = self.sight.frame.xy(at.lon, at.lat)
+        me = self.motion()
+        assert me is not None
         self.power.take(state)
         return View(
             now_s=state.boot_s, state=state, orders=self.orders, policy=self.policy, sight=self.sight,
-            power=self.power, me=Motion(x, y, at.height_rel_m, at.east_mps, at.north_mps, -at.down_mps),
+            power=self.power, me=me,
             home_alt_m=at.alt_amsl_m - at.height_rel_m, link_age_s=now_s() - state.last_packet_s,
             others=tuple(self._others()), holding=self.decision.action in (Action.HOLD, Action.HEIGHT),
+            course=going_on(self.helm, me, self.policy, self.sight.frame),
         )  # fmt: skip
 
     def look(self) -> Decision:

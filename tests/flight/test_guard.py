@@ -13,7 +13,8 @@ from flight.guard import Action, Finding, Guard, Limits
 from flight.items import to_wire
 from flight.orders import Orders
 from flight.preflight import Policy
-from flight.rules import Ceiling, Energy, Fence, Gps, LostLink, Obstacle, Separation, Stuck, all_rules, stopping_m
+from flight.rules import Ceiling, Energy, Fence, Gps, LostLink, Obstacle, Stuck, all_rules, stopping_m
+from flight.separation import Separation
 from flight.state import Battery, Ekf, Heartbeat, MissionProgress, Position, VehicleState, Wind
 from flight.state import Gps as GpsReading
 from flight.view import Motion, Other, Power, Sight, View
@@ -281,9 +282,9 @@ def test_a_capped_ceiling_leaves_no_refuge_above_the_missions_and_refuses_what_i
     capped = orders.capped(68.0)
     assert (capped.ceiling_rel_m, capped.top_rel_m) == (68.0, orders.top_rel_m)
     assert capped.capped(68.0) is capped
-    near = other(14.0, 0.0, 60.0, -6.0, 0.0)
-    free = Separation().look(make_view(orders, vx=6.0, others=(near,)))
-    tight = Separation().look(make_view(capped, vx=6.0, others=(near,)))
+    near = other(60.0, 0.0, 57.0, -6.0, 0.0)
+    free = Separation().look(make_view(orders, h=57.0, vx=6.0, others=(near,)))
+    tight = Separation().look(make_view(capped, h=57.0, vx=6.0, others=(near,)))
     assert (free.action, tight.action) == (Action.HEIGHT, Action.HOLD)
     with pytest.raises(FlightError, match="plan it lower"):
         orders.capped(orders.top_rel_m + 4.0)
