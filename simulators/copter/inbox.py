@@ -110,6 +110,9 @@ class Inbox:
 
     def _on_signing(self, channel: Channel, m: Any) -> None:
         """A new key; all zeros end signing. The decoder has seen to it that a signed link only takes a signed one."""
+        if self._vehicle.pilot.armed:
+            self._vehicle.say(3, "ERROR: Won't setup signing when armed")
+            return
         key = bytes(m.secret_key)
         self._vehicle.set_signing_key(key if any(key) else None, m.initial_timestamp)
 

@@ -6,7 +6,7 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flight.errors import FlightError, LinkError
-from flight.keying import give_key, is_private
+from flight.keying import give_key, is_private, take_key
 from flight.operation import Operation, swap_simulated
 from flight.signing import SigningKey
 from flight.station import Station
@@ -41,6 +41,26 @@ def test_a_keyed_vehicle_answers_its_key_and_nobody_else(tmp_path):
 
     world.run(work())
     assert world.fleet.vehicles[0].signing_key == key.secret
+
+
+def test_a_key_is_changed_by_who_has_it_and_taken_back(tmp_path):
+    key, new = SigningKey.create(tmp_path / "a.key"), SigningKey.create(tmp_path / "b.key")
+    world = World(1, [HOME], tick_s=0.02)
+
+    async def work():
+        await asyncio.sleep(1.0)
+        await give_key(URL, key)
+        assert await give_key(URL, new, old=key) == (1,)
+        assert world.fleet.vehicles[0].signing_key == new.secret
+        assert (await heard(new)).ok
+        with pytest.raises(LinkError, match="signature"):
+            await take_key(URL, key)  # not its key any more
+        assert world.fleet.vehicles[0].signing_key == new.secret
+        assert await take_key(URL, new) == (1,)
+        assert (await heard()).ok
+
+    world.run(work())
+    assert world.fleet.vehicles[0].signing_key is None
 
 
 def test_a_keyed_vehicle_is_flown_signed_and_the_key_is_in_no_file(tmp_path, monkeypatch):

@@ -3,10 +3,14 @@
 import asyncio
 
 import pytest
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flight.delivery import read_list, upload_verified
+from flight.errors import LinkError
 from flight.items import first_difference
+from flight.keying import give_key, take_key
 from flight.operation import fly_plan, swap_simulated
+from flight.signing import SigningKey
 from flight.station import Station
 from flight.transfer import download
 from simulators.sitl import SitlFleet, find_arducopter
@@ -54,3 +58,30 @@ def test_a_sortie_is_flown_whole(tmp_path):
     assert (result.state, result.why) == ("landed", "")
     assert result.landing_offset_m < 1.0
     assert result.photos >= 18
+
+
+def test_a_real_one_takes_a_key_changes_it_and_gives_it_back(tmp_path):
+    """ArduPilot trusts its first serial port unsigned: that it signs with the right key is what is seen here."""
+    key, new = SigningKey.create(tmp_path / "a.key"), SigningKey.create(tmp_path / "b.key")
+
+    async def signs(url, with_key):
+        async with Station(key=with_key) as station:
+            (ours,) = await station.connect(url, open_s=30.0, heartbeat_s=30.0)
+            return (await ours.command(mavlink.MAV_CMD_REQUEST_MESSAGE, 148, what="version")).ok
+
+    async def work(url):
+        await asyncio.sleep(8.0)
+        assert await give_key(url, key) == (1,)
+        with pytest.raises(LinkError, match="signature"):
+            await signs(url, new)
+        assert await give_key(url, new, old=key) == (1,)
+        assert await signs(url, new)
+        with pytest.raises(LinkError, match="signature"):
+            await signs(url, key)
+        assert await take_key(url, new) == (1,)
+        with pytest.raises(LinkError, match="sign"):
+            await signs(url, new)  # it signs no more: nothing of it is taken
+        return await signs(url, None)
+
+    with SitlFleet(1, [HOME], base_port=free_base_port(1), speedup=1.0) as fleet:
+        assert asyncio.run(work(fleet.urls[0]))

@@ -119,24 +119,37 @@ def simulate(
 def key(
     file: Annotated[Path, typer.Argument(help="Key file; made (0600) where there is none.")],
     connect: Annotated[list[str], typer.Option(help="Vehicles to give it to: serial:DEVICE:BAUD, tcp:HOST:PORT.")],
+    old: Annotated[Path | None, typer.Option(help="Key that they have now, to change it.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take this key back: they sign no more.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Also over a link that others may hear.")] = False,
     speedup: Annotated[float, typer.Option(help="Of a simulated clock.")] = 1.0,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Give vehicles a signing key, and see that they took it; from then on they take nothing unsigned.
+    """Give vehicles a signing key, change it (--old) or take it back (--remove), and see that it is done.
+
+    From then on they take nothing unsigned.
 
     The key crosses the link in clear text: do it over a cable. `yunxun fly --key FILE` uses it.
 
     Example: yunxun key brigade.key --connect serial:/dev/ttyACM0:115200
+    yunxun key new.key --old brigade.key --connect serial:/dev/ttyACM0:115200
     """
-    from flight.keying import give_key, is_private
+    from flight.keying import give_key, is_private, take_key
     from flight.signing import SigningKey
 
+    if remove:
+        if old is not None:
+            raise YunxunError("--remove takes back the key FILE: leave --old out")
+        held = SigningKey.read(file)
+        freed = {url: list(asyncio.run(take_key(url, held, speedup=speedup))) for url in connect}
+        lines = [f"{url}: vehicle {', '.join(map(str, numbers))} signs no more" for url, numbers in freed.items()]
+        return {"removed": str(file), "vehicles": freed}, lines
+    before = None if old is None else SigningKey.read(old)
     open_air = [url for url in connect if not is_private(url)]
     if open_air and not yes and not typer.confirm(f"the key goes over {', '.join(open_air)} in clear text; send it?"):
         raise YunxunError("not confirmed: nothing was sent")
     secret = SigningKey.read(file) if file.exists() else SigningKey.create(file)
-    keyed = {url: list(asyncio.run(give_key(url, secret, speedup=speedup))) for url in connect}
+    keyed = {url: list(asyncio.run(give_key(url, secret, old=before, speedup=speedup))) for url in connect}
     lines = [f"{url}: vehicle {', '.join(map(str, numbers))} signs with {file}" for url, numbers in keyed.items()]
     return {"key": str(file), "vehicles": keyed}, lines
 
