@@ -81,10 +81,9 @@ import sys, time
 import numpy as np
 from benchmarks._stitch_block import synthetic_block
 from imagery.adjust import adjust
-from imagery.blocks import BlockSolver
 state, know, ties, truth = synthetic_block(int(sys.argv[1]))
 start = time.process_time()
-result = adjust(state, know, ties, 0.0, BlockSolver(state.C, state.R, 0.0))
+result = adjust(state, know, ties, 0.0)
 spent = time.process_time() - start
 off = result.state.C - truth
 off -= off.mean(axis=0)

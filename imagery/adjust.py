@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagery.bundle import Knowledge, Solver, State, camera_points, cost, direct, project_points, residuals, step
+from imagery.blocks import BlockSolver
+from imagery.bundle import Knowledge, State, camera_points, cost, project_points, residuals, rotation
+from imagery.normal import Normal, by_frame, normal
 from imagery.tracks import Ties
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,6 @@ def adjust(
     know: Knowledge,
     ties: Ties,
     ground_z: float,
-    solve: Solver = direct,
     rounds: tuple[tuple[float, int, float], ...] = ROUNDS,
 ) -> Adjusted:
     """Adjusts poses, lenses, points and GPS biases.
@@ -54,15 +54,15 @@ def adjust(
         know: Priors (point priors belong to the points of `ties`).
         ties: Observations, renumbered as wrong ones go.
         ground_z: Level at which points start, metres from the origin.
-        solve: Solver of the reduced system.
         rounds: See `ROUNDS`.
     """
     started = triangulate(state, know, ties, ground_z, 0 if rounds is ROUNDS else 4)
     state = replace(state, X=np.where(np.isfinite(know.X_sigma), know.X, started))
     steps, stated = 0, know.gps_sigma
+    solver = BlockSolver(state.C[:, :2], know.flight_of)
     for soft, most, cull in rounds:
         know = replace(know, gps_sigma=trusted_sigma(state, know, stated))
-        state, taken = _descend(state, know, ties, soft, most, solve)
+        state, taken = _descend(state, know, ties, soft, most, solver)
         steps += taken
         error = np.linalg.norm(residuals(state, know, ties), axis=1) / ties.sigma
         depth = camera_points(state, ties)[:, 2]
@@ -72,9 +72,7 @@ def adjust(
     return Adjusted(state, ties, replace(know, gps_sigma=stated), steps)
 
 
-def adjust_soberly(
-    state: State, know: Knowledge, ties: Ties, ground_z: float, solver: Callable[[], Solver]
-) -> Adjusted:
+def adjust_soberly(state: State, know: Knowledge, ties: Ties, ground_z: float) -> Adjusted:
     """`adjust` from scratch; once more with the lens held where it ran away.
 
     Args:
@@ -82,12 +80,11 @@ def adjust_soberly(
         know: Priors.
         ties: Observations.
         ground_z: Level at which points start.
-        solver: Makes a solver for one adjustment.
     """
-    free = adjust(state, know, ties, ground_z, solver())
+    free = adjust(state, know, ties, ground_z)
     if float(np.max(np.abs(free.state.lens - know.lens) / know.lens_sigma)) <= BEYOND_BELIEF:
         return free
-    held = adjust(state, replace(know, lens_sigma=know.lens_sigma * HELD_SHARE), ties, ground_z, solver())
+    held = adjust(state, replace(know, lens_sigma=know.lens_sigma * HELD_SHARE), ties, ground_z)
     worse = _typical(held) > WORTH_IT * _typical(free) or len(held.ties.frame) * WORTH_IT < len(free.ties.frame)
     return free if worse else replace(held, lens_held=True)
 
@@ -135,11 +132,16 @@ def _drop(ties: Ties, state: State, know: Knowledge, keep: NDArray[np.bool_]) ->
     )
 
 
-def _descend(state: State, know: Knowledge, ties: Ties, soft: float, most: int, solve: Solver) -> tuple[State, int]:
+def _descend(
+    state: State, know: Knowledge, ties: Ties, soft: float, most: int, solver: BlockSolver
+) -> tuple[State, int]:
     damping, now = 1e-7, cost(state, know, ties, soft)
+    order = by_frame(ties, know)
     for taken in range(most):
         for _ in range(6):
-            tried = step(state, know, ties, damping, soft, solve)
+            system = normal(state, know, order, damping, soft)
+            tried = moved(state, system, *solver(system))
+            del system
             then = cost(tried, know, ties, soft)
             if np.isfinite(then) and then < now:
                 break
@@ -151,6 +153,19 @@ def _descend(state: State, know: Knowledge, ties: Ties, soft: float, most: int, 
         if gain < ENOUGH:
             return state, taken + 1
     return state, most
+
+
+def moved(state: State, system: Normal, frames: Floats, border: Floats) -> State:
+    """A state after one step: frames by (6n,), lenses and biases by the border's (k,), points by what follows."""
+    by_frames = frames.reshape(-1, 6)
+    lens = state.lens.size
+    return State(
+        rotation(by_frames[:, :3]) @ state.R,
+        state.C + by_frames[:, 3:],
+        state.lens + border[:lens].reshape(state.lens.shape),
+        state.X + system.points(frames, border),
+        state.bias + border[lens:].reshape(state.bias.shape),
+    )
 
 
 def triangulate(state: State, know: Knowledge, ties: Ties, ground_z: float, steps: int = 6) -> Floats:

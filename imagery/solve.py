@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagery.adjust import AGAIN, Adjusted, adjust, adjust_soberly, judge
-from imagery.blocks import DIRECT_FRAMES, BlockSolver
-from imagery.bundle import Knowledge, Solver, State, direct
+from imagery.bundle import Knowledge, State
 from imagery.checkpoint import key_of, load_adjusted, save_adjusted
 from imagery.control import KnownPoints, join
 from imagery.errors import ImageryError
@@ -129,14 +128,14 @@ def _adjusted(index: Index, state: State, know: Knowledge, fit: Ties, ground_z: 
     if not fit.points:
         return Adjusted(state, fit, know, 0)
     if work is None:
-        return adjust_soberly(state, know, fit, ground_z, lambda: solver_for(state, ground_z))
+        return adjust_soberly(state, know, fit, ground_z)
     numbers = [state.R, state.C, state.lens, know.gps, know.gps_sigma, know.lens_sigma, know.bias_sigma]
     name = key_of(*(photo.id for photo in index.photos), *numbers, fit.frame, fit.point, fit.uv)
     path = work / f"adjusted-{name}.npz"
     earlier = load_adjusted(path, know)
     if earlier is not None:
         return earlier
-    adjusted = adjust_soberly(state, know, fit, ground_z, lambda: solver_for(state, ground_z))
+    adjusted = adjust_soberly(state, know, fit, ground_z)
     save_adjusted(path, adjusted)
     return adjusted
 
@@ -158,8 +157,7 @@ def solve_again(
     for points in known:
         state, know, ties = join(state, know, ties, points)
     loose = np.maximum(know.bias_sigma, FREE_BIAS_M)
-    solver = solver_for(state, solution.ground_z)
-    adjusted = adjust(state, replace(know, bias_sigma=loose), ties, solution.ground_z, solver, AGAIN)
+    adjusted = adjust(state, replace(know, bias_sigma=loose), ties, solution.ground_z, AGAIN)
     own = ~np.isfinite(adjusted.know.X_sigma[:, 0])
     level = float(np.median(adjusted.state.X[own, 2])) if own.any() else solution.ground_z
     rms, _ = judge(adjusted.state, adjusted.know, solution.held, level)
@@ -174,11 +172,6 @@ def solve_again(
         placed=placed,
         ground_z=level,
     )
-
-
-def solver_for(state: State, ground_z: float) -> Solver:
-    """One factorisation for hundreds of frames, blocks with a global tie for thousands."""
-    return direct if len(state.C) <= DIRECT_FRAMES else BlockSolver(state.C, state.R, ground_z)
 
 
 def _diagonals(index: Index) -> Floats | None:
