@@ -1,7 +1,7 @@
 """The mission protocol on the vehicle's side, for missions, fences and rally points.
 
-One upload at a time and vehicle-wide, as on the real thing. A new plan replaces the old one in a single step, when its
-last item has come and all of it is good; whatever goes wrong before that leaves the old plan as it was.
+One upload at a time and vehicle-wide, as on the real thing. Missions and rally points are written item by item over
+the old ones, so that an upload that breaks off leaves a mixture; a fence replaces the old one when all of it has come.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Upload:
         """Number of the item that comes next."""
         return self.first + len(self.received)
 
-    def whole(self, plan: list[Item]) -> list[Item]:
+    def over(self, plan: list[Item]) -> list[Item]:
         """A plan with what came in the place of its items from `first` on."""
         return [*plan[: self.first], *self.received, *plan[self.due :]]
 
@@ -74,13 +74,19 @@ class Transfers:
         return plan[index] if 0 <= index < len(plan) else None
 
     def forget_channel(self, channel: Channel) -> None:
-        """A client has gone: what it was uploading is dropped."""
+        """A client has gone: what it was uploading breaks off."""
         if self._upload and self._upload.channel is channel:
-            self._upload = None
+            self._break_off()
 
     def reboot(self) -> None:
         """An upload does not outlive a reboot; stored plans do."""
-        self._upload = None
+        self._break_off()
+
+    def _break_off(self) -> None:
+        """Ends an upload; what was written of it is there."""
+        upload, self._upload = self._upload, None
+        if upload is not None and upload.kind != it.FENCE:
+            self.changed(upload.kind)
 
     def receive(self, channel: Channel, message: Any) -> None:
         """Handles one message of the mission protocol."""
@@ -110,7 +116,7 @@ class Transfers:
             return
         now = self._now()
         if now - upload.heard_s > _GIVE_UP_S * self._grace:
-            self._upload = None
+            self._break_off()
             self._ack(upload.channel, upload.peer, upload.kind, it.CANCELLED)
         elif now - upload.asked_s > _RETRY_S * self._grace:
             self._ask(upload)
@@ -137,6 +143,8 @@ class Transfers:
             self._ack(channel, peer, kind, it.ACCEPTED)
             return
         self._upload = _Upload(channel, kind, message.count, peer, heard_s=self._now())
+        if kind != it.FENCE:
+            self.plans[kind] = self.plans[kind][: message.count]
         self._ask(self._upload)
 
     def _on_item(self, channel: Channel, message: Any) -> None:
@@ -154,16 +162,19 @@ class Transfers:
         item = it.from_message(message)
         result = it.ACCEPTED if upload.kind == it.MISSION and message.seq == 0 else it.refusal(item, upload.kind)
         if result != it.ACCEPTED:
-            self._upload = None
+            self._break_off()
             self._ack(channel, peer, upload.kind, result)
             return
         upload.received.append(it.stored(item, upload.kind))
         upload.heard_s = self._now()
+        if upload.kind != it.FENCE:
+            self.plans[upload.kind] = upload.over(self.plans[upload.kind])
         if len(upload.received) < upload.count:
             self._ask(upload)
             return
         self._upload = None
-        plan = upload.whole(self.plans[upload.kind]) if upload.partial else upload.received
+        whole = upload.received if upload.kind == it.FENCE and not upload.partial else None
+        plan = upload.over(self.plans[upload.kind]) if whole is None else whole
         if upload.kind == it.FENCE and not it.complete_fence(plan):
             self._ack(channel, peer, upload.kind, it.INVALID)
             return
@@ -217,7 +228,7 @@ class Transfers:
         """The end of a download, or a ground station that gives its upload up."""
         upload = self._upload
         if upload and upload.channel is channel and message.type == it.CANCELLED:
-            self._upload = None
+            self._break_off()
 
     def _on_partial(self, channel: Channel, message: Any) -> None:
         """Items `start_index` to `end_index` are replaced, or one is added behind the last; as ArduPilot takes them."""

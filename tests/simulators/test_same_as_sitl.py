@@ -131,6 +131,19 @@ def test_a_part_of_a_plan_is_replaced_alike(ground: WallGround) -> None:
     assert ground.ask(part(1, 1, 3, 2, 0), "MISSION_ACK").type == it.ERROR
 
 
+def test_an_upload_that_breaks_off_leaves_a_mixture_alike(ground: WallGround) -> None:
+    assert ground.upload(survey(lanes=2)) == 0
+    before = ground.download()
+    rows = [survey()[0], survey()[1], (16, 3, NONE, *at(33, 44), 55.0), (999, 3, NONE, 35.0, 118.0, 10.0)]
+    assert ground.upload([*rows, survey()[-1]]) not in (0, None)
+    after = ground.download()
+    # Cut to the new length at once, the new items as far as they came, the old ones behind them.
+    assert len(after) == len(rows) + 1
+    assert after[2].z == 55.0
+    assert (after[3].command, after[3].x, after[3].z) == (before[3].command, before[3].x, before[3].z)
+    assert ground.upload(survey()) == 0
+
+
 # From 10 m/s ArduCopter 4.6.3 needed 16.4 m and 10.7 m; counted from 9.3 m/s on, some 2 m less.
 @pytest.mark.parametrize(("mode", "least_m", "most_m"), [(17, 11.0, 18.0), (5, 6.0, 12.0)])
 def test_it_stops_alike(ground: WallGround, mode: int, least_m: float, most_m: float) -> None:

@@ -61,21 +61,33 @@ def test_item_0_is_home_once_there_is_one(ground: Ground) -> None:
         ((16, 3, NONE, 35.0, 118.0, float("inf")), it.INVALID_Y + 1),
     ],
 )
-def test_a_bad_item_is_refused_and_the_old_plan_kept(ground: Ground, row, result: int) -> None:
+def test_a_bad_item_is_refused_and_what_came_before_it_is_there(ground: Ground, row, result: int) -> None:
     assert ground.upload(survey()) == it.ACCEPTED
     before = list(ground.vehicle.transfers.plans[it.MISSION])
-    assert ground.upload([*survey()[:2], row, *survey()[2:]]) == result
-    assert ground.vehicle.transfers.plans[it.MISSION] == before
+    new = (16, 3, NONE, *at(33.0, 44.0), 55.0)
+    assert ground.upload([*survey()[:2], new, row, *survey()[3:]]) == result
+    after = ground.vehicle.transfers.plans[it.MISSION]
+    assert after[2].z == 55.0
+    assert [*after[:2], *after[3:]] == [*before[:2], *before[3:]]
+    assert ground.vehicle.pilot.parameters["MIS_TOTAL"] == len(before)
 
 
-def test_a_transfer_that_is_given_up_changes_nothing(ground: Ground) -> None:
+def test_a_transfer_that_is_given_up_has_cut_the_plan_to_its_length_and_no_more(ground: Ground) -> None:
     assert ground.upload(survey()) == it.ACCEPTED
     before = list(ground.vehicle.transfers.plans[it.MISSION])
     ground.send(mavlink.MAVLink_mission_count_message(1, 1, 5, 0))
     assert ground.run(15, lambda: ground.last.get("MISSION_ACK") and ground.last["MISSION_ACK"].type == it.CANCELLED)
     requests = [m for m in ground.heard if m.get_type() == "MISSION_REQUEST" and m.seq == 0]
     assert len(requests) >= 5, "it asked again before it gave up"
-    assert ground.vehicle.transfers.plans[it.MISSION] == before
+    assert ground.vehicle.transfers.plans[it.MISSION] == before[:5]
+
+
+def test_a_fence_that_breaks_off_leaves_the_old_one(ground: Ground) -> None:
+    corners = [(5001, 0, (3, 0, 0, 0), *at(x, y), 0) for x, y in ((-300, -300), (900, -300), (0, 900))]
+    assert ground.upload(corners, it.FENCE) == it.ACCEPTED
+    before = list(ground.vehicle.transfers.plans[it.FENCE])
+    assert ground.upload([*corners[:1], (999, 0, NONE, *at(0, 0), 0)], it.FENCE) != it.ACCEPTED
+    assert ground.vehicle.transfers.plans[it.FENCE] == before
 
 
 def test_a_wrong_item_is_answered_and_the_transfer_goes_on(ground: Ground) -> None:
@@ -95,7 +107,7 @@ def test_items_out_of_range_are_refused(ground: Ground) -> None:
     assert ground.ask(mavlink.MAVLink_mission_count_message(1, 1, 719, 0), "MISSION_ACK").type == it.NO_SPACE
 
 
-def test_a_part_of_a_plan_is_replaced_when_all_of_it_has_come(ground: Ground) -> None:
+def test_a_part_of_a_plan_is_replaced_item_by_item(ground: Ground) -> None:
     rows = survey()
     ground.upload(rows)
     stored = list(ground.vehicle.transfers.plans[it.MISSION])
@@ -104,7 +116,8 @@ def test_a_part_of_a_plan_is_replaced_when_all_of_it_has_come(ground: Ground) ->
     assert ground.ask(part(1, 1, 2, 3, 0), "MISSION_ACK").type == it.DENIED, "one upload at a time"
     new = [(16, 3, NONE, *at(7.0 * k, 9.0), 33.0) for k in (1, 2)]
     assert ground.ask(item(1, 2, new[0]), "MISSION_REQUEST").seq == 3
-    assert ground.vehicle.transfers.plans[it.MISSION] == stored
+    now = ground.vehicle.transfers.plans[it.MISSION]
+    assert (now[2].z, now[3]) == (33.0, stored[3])
     assert ground.ask(item(1, 3, new[1]), "MISSION_ACK").type == it.ACCEPTED
     changed = ground.vehicle.transfers.plans[it.MISSION]
     assert len(changed) == len(stored)
