@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from imagery.index import Index
 from imagery.neighbours import connected
 from imagery.shutter import ShutterTrace
 from imagery.solve import Solution
+from imagery.wording import in_chinese
 
 # A mosaic that leans on less than this share of matched frames says so loudly.
 FEW_MATCHED = 0.5
@@ -56,8 +58,10 @@ def doubts(index: Index, solution: Solution, marks: Marks, shutter: ShutterTrace
     """All that applies, the gravest first."""
     matched = np.array([how == "matched" for how in solution.placed])
     return [
-        *_place(solution, matched),
+        *_distrust(index, solution),
+        *_place(index, solution, matched),
         *_fit(solution, shutter),
+        *_tilt(index, solution, matched),
         *_groups(index, solution, matched),
         *_positions(index, solution, matched),
         *_marks(marks, gsd_m),
@@ -84,30 +88,73 @@ def refuse_nonsense(index: Index, solution: Solution, controlled: bool) -> None:
             f"the photographs fit together to {rms:.1f} px only, and none has a position: not a map of the ground; "
             "give photographs taken looking down, with positions or ground control"
         )
-    told = np.mean([photo.pitch_deg is not None for photo in index.photos])
-    tilt = np.degrees(np.arccos(np.clip(-solution.state.R[matched, 2, 2], -1.0, 1.0)))
-    if told < 0.5 and float(np.median(tilt)) > TILTED_DEG:
+    tilt = _untold_tilt_deg(index, solution, matched)
+    if tilt > TILTED_DEG:
         raise ImageryError(
-            f"the photographs fit together to {rms:.1f} px only, leaning {np.median(tilt):.0f} degrees: oblique views "
+            f"the photographs fit together to {rms:.1f} px only, leaning {tilt:.0f} degrees: oblique views "
             "cannot be laid out without their angles; give a log with camera pitch and heading, or nadir photographs"
         )
 
 
-def _place(solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
+def _untold_tilt_deg(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> float:
+    """How far most views lean when no file tells angles; 0 where files do."""
+    if np.mean([photo.pitch_deg is not None for photo in index.photos]) >= 0.5 or not matched.any():
+        return 0.0
+    down = np.clip(-solution.state.R[matched, 2, 2], -1.0, 1.0)
+    return float(np.median(np.degrees(np.arccos(down))))
+
+
+def _distrust(index: Index, solution: Solution) -> list[Doubt]:
+    """Positions that the files have and nobody could believe, where that left the block without any."""
+    reasons = Counter(photo.distrust for photo in index.photos if photo.distrust and photo.lon is None)
+    if not reasons or not solution.setting.frame.is_local:
+        return []
+    why, count = reasons.most_common(1)[0]
+    return [
+        Doubt(
+            f"{count} of {len(index.photos)} photographs: {why}; correct the positions and stitch again",
+            f"{len(index.photos)} 张照片中 {count} 张{in_chinese(why)}；请更正定位后重新拼接",
+        )
+    ]
+
+
+def _place(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
     found = []
     if solution.setting.frame.is_local:
         found.append(
             Doubt(
                 "no positions and no ground control: scale, place and north are unknown",
-                "没有定位信息也没有控制点：比例尺、位置和方向均未知，不能量测",
+                "没有可用的定位，也没有控制点：比例尺、位置和方向均未知，不能量测",
             )
         )
-    if matched.mean() < FEW_MATCHED:
+    if not matched.any():
+        found.append(
+            Doubt(
+                f"no two of {len(matched)} photographs match: each lies where its GPS says, metres off and nothing "
+                "joined; fly with 70 % overlap, or leave out water and fog",
+                f"{len(matched)} 张照片之间均无匹配：各自按 GPS 放置，误差可达数米，接边不可用；"
+                "请保证 70% 以上重叠，水面、浓雾影像无法拼接",
+            )
+        )
+    elif matched.mean() < FEW_MATCHED:
         n, of = int(matched.sum()), len(matched)
         found.append(
             Doubt(
                 f"only {n} of {of} frames match: the rest hang at their GPS places, metres off",
                 f"{of} 张照片中仅 {n} 张匹配成功，其余按 GPS 放置，误差可达数米",
+            )
+        )
+    elif not matched.all():
+        alone = [photo.file for photo, good in zip(index.photos, matched, strict=True) if not good]
+        more = ", ..." if len(alone) > NAMED else ""
+        found.append(
+            Doubt(
+                f"{len(alone)} frames match nothing and hang at their GPS places, metres off: "
+                + ", ".join(alone[:NAMED])
+                + more,
+                f"{len(alone)} 张照片未能匹配，按 GPS 放置，误差可达数米："
+                + "、".join(alone[:NAMED])
+                + ("等" if more else ""),
             )
         )
     centre = solution.state.C[matched]
@@ -152,6 +199,18 @@ def _fit(solution: Solution, shutter: ShutterTrace | None) -> list[Doubt]:
     return found
 
 
+def _tilt(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
+    tilt = _untold_tilt_deg(index, solution, matched)
+    if tilt <= TILTED_DEG:
+        return []
+    return [
+        Doubt(
+            f"the views lean {tilt:.0f} degrees and no file tells angles: scale and place are looser than the fit says",
+            f"照片倾斜约 {tilt:.0f} 度且文件未记录姿态角：比例尺与位置的实际精度低于残差所示",
+        )
+    ]
+
+
 def _groups(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
     """Groups of frames that nothing but GPS holds together."""
     block = connected(len(index.photos), [match.pair for match in solution.matches])
@@ -162,7 +221,7 @@ def _groups(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> lis
     first = [index.photos[int(np.flatnonzero(matched & (block == group))[0])].file for group in groups]
     sizes = sizes[groups]
     told = ", ".join(f"{size} from {file}" for size, file in list(zip(sizes, first, strict=True))[:NAMED])
-    named = "，".join(f"{file} 起 {size} 张" for size, file in list(zip(sizes, first, strict=True))[:NAMED])
+    named = "、".join(f"{file} 起 {size} 张" for size, file in list(zip(sizes, first, strict=True))[:NAMED])
     return [
         Doubt(
             f"{len(groups)} groups of frames share no ties, GPS alone holds them together (metres): {told}",
@@ -182,10 +241,13 @@ def _positions(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> 
         return []
     told = ", ".join(f"{index.photos[int(n)].file} {off[n]:.0f} m" for n in wrong[:NAMED])
     more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    named = "、".join(f"{index.photos[int(n)].file} 偏差 {off[n]:.0f} 米" for n in wrong[:NAMED]) + (
+        "等" if more else ""
+    )
     return [
         Doubt(
             f"{len(wrong)} positions contradict the photographs and were not believed: {told}{more}",
-            f"{len(wrong)} 张照片的定位与影像不符，未予采用：{told}",
+            f"{len(wrong)} 张照片的定位与影像不符，未予采用：{named}",
         )
     ]
 
@@ -201,8 +263,8 @@ def _marks(marks: Marks, gsd_m: float) -> list[Doubt]:
             )
         )
     if marks.left_out:
-        told = "; ".join(marks.left_out)
-        found.append(Doubt(f"marks not believed: {told}", f"未采用的控制点观测：{told}"))
+        told, named = "; ".join(marks.left_out), "；".join(in_chinese(note) for note in marks.left_out)
+        found.append(Doubt(f"marks not believed: {told}", f"未采用的控制点观测：{named}"))
     if marks.precision_m is not None and marks.precision_m > 5.0 * gsd_m:
         found.append(
             Doubt(

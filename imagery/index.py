@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,11 @@ from imagery.work import DescriptorStore
 
 # What a camera may write; other files in a frames folder (logs, .MRK, .SRT) are no photographs and pass silently.
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+# Photographs of one folder with fewer distinct positions than this share of them were not taken at these positions:
+# the receiver stopped (or a tool wrote one place into all).
+DISTINCT_SHARE = 0.1
+FEWEST_FROZEN = 3
+FROZEN = "nearly all photographs claim one and the same position: the receiver stopped, or a tool wrote it"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def read_index(
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(read, files))
     aside = [item for item in found if isinstance(item, SetAside)]
-    photos = apply_positions([item for item in found if isinstance(item, Photo)], frames_dir, captures, tz)
+    photos = thawed(apply_positions([item for item in found if isinstance(item, Photo)], frames_dir, captures, tz))
     photos, more = _without_position(_once(photos, aside))
     aside += more
     return _with_features(photos, aside, store, workers, progress, frames_dir)
@@ -110,13 +115,21 @@ def _once(photos: list[Photo], aside: list[SetAside]) -> list[Photo]:
     return kept
 
 
+def thawed(photos: list[Photo]) -> list[Photo]:
+    """Photographs without the one position that next to all of them claim."""
+    places = [(photo.lon, photo.lat) for photo in photos if photo.lon is not None]
+    if len(places) < FEWEST_FROZEN or len(set(places)) > max(1, int(DISTINCT_SHARE * len(places))):
+        return photos
+    return [replace(photo, lon=None, lat=None, distrust=FROZEN) for photo in photos]
+
+
 def _without_position(photos: list[Photo]) -> tuple[list[Photo], list[SetAside]]:
     """Sets position-less photographs aside, unless most have none: then the set is solved without GPS."""
     placed = [photo for photo in photos if photo.lon is not None]
     if 2 * len(placed) < len(photos):
         return photos, []
     why = "no position in EXIF, XMP or a capture log, while the other photographs have one"
-    return placed, [SetAside(file=photo.file, why=why) for photo in photos if photo.lon is None]
+    return placed, [SetAside(file=photo.file, why=photo.distrust or why) for photo in photos if photo.lon is None]
 
 
 def _with_features(

@@ -55,6 +55,7 @@ class Photo:
         std_h_m: Stated horizontal accuracy, or None.
         std_v_m: Stated vertical accuracy, or None.
         range_m: What a laser measured to what the image centre shows, or None.
+        distrust: Why a position that the file has is not believed, or "".
     """
 
     path: Path
@@ -78,6 +79,7 @@ class Photo:
     std_h_m: float | None = None
     std_v_m: float | None = None
     range_m: float | None = None
+    distrust: str = ""
 
     @property
     def height_by_laser_m(self) -> float | None:
@@ -110,7 +112,7 @@ def read_photo(path: Path, root: Path, data: bytes, tz: str = "Asia/Shanghai") -
         raise ImageryError("truncated: the JPEG data end before the end-of-image mark")
     details, gps = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
     xmp = _xmp(data)
-    lon, lat = _position(gps, xmp)
+    lon, lat, distrust = _position(gps, xmp)
     focal_px, focal_sigma = _focal(details, xmp, width_px, height_px)
     relative = path.relative_to(root)
     std = [_number(xmp.get(name)) for name in ("RtkStdLon", "RtkStdLat", "RtkStdHgt")]
@@ -137,6 +139,7 @@ def read_photo(path: Path, root: Path, data: bytes, tz: str = "Asia/Shanghai") -
         std_h_m=max(std[0], std[1]) if std[0] and std[1] else None,
         std_v_m=std[2] or None,
         range_m=_laser(xmp),
+        distrust=distrust,
     )
 
 
@@ -200,14 +203,16 @@ def _degrees(value: Any, reference: Any) -> float | None:
     return -degrees if _text(reference).upper() in {"S", "W"} else degrees
 
 
-def _position(gps: dict[int, Any], xmp: dict[str, str]) -> tuple[float | None, float | None]:
-    """Longitude and latitude; XMP first (more digits), where one firmware writes `GPSLongtitude`."""
+def _position(gps: dict[int, Any], xmp: dict[str, str]) -> tuple[float | None, float | None, str]:
+    """Longitude and latitude, XMP first (more digits; one firmware writes `GPSLongtitude`), or why there are none."""
     lat = _first(_number(xmp.get("GPSLatitude")), _degrees(gps.get(2), gps.get(1)))
     lon = _first(_number(xmp.get("GPSLongitude")), _number(xmp.get("GPSLongtitude")), _degrees(gps.get(4), gps.get(3)))
-    if lon is None or lat is None or not (abs(lon) <= 180.0 and abs(lat) <= 84.0):
-        return None, None
+    if lon is None or lat is None:
+        return None, None, ""
+    if abs(lat) > 84.0 or abs(lon) > 180.0:
+        return None, None, f"impossible position: latitude {lat:.4f}, longitude {lon:.4f} (swapped?)"
     # 0,0 is what a receiver without a fix writes.
-    return (None, None) if abs(lon) < 1e-6 and abs(lat) < 1e-6 else (lon, lat)
+    return (None, None, "") if abs(lon) < 1e-6 and abs(lat) < 1e-6 else (lon, lat, "")
 
 
 def _altitude(gps: dict[int, Any]) -> float | None:

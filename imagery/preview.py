@@ -13,7 +13,7 @@ from rasterio.transform import from_origin
 from imagery.errors import ImageryError
 from imagery.features import THUMB_PX, decode, thumb_of
 from imagery.files import appearing
-from imagery.index import list_photos
+from imagery.index import list_photos, thawed
 from imagery.photo import Photo, read_photo
 from imagery.poses import Poses
 from imagery.positions import apply_positions
@@ -45,7 +45,7 @@ def first_look(
         except (ImageryError, OSError):
             continue
         photos.append(photo)
-    placed = [photo for photo in apply_positions(photos, frames_dir, captures, tz) if photo.lon is not None]
+    placed = [photo for photo in thawed(apply_positions(photos, frames_dir, captures, tz)) if photo.lon is not None]
     if not placed:
         return False
     poses = _guessed(placed)
