@@ -20,11 +20,11 @@ START = datetime(2026, 11, 1, 1, tzinfo=UTC)
 
 def connect(url: str):
     link = mavutil.mavlink_connection(url, source_system=255)
-    assert link.wait_heartbeat(timeout=10)
+    assert link.wait_heartbeat(timeout=60)
     return link
 
 
-def until(true, seconds: float = 20.0) -> bool:
+def until(true, seconds: float = 90.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if true():
@@ -48,11 +48,12 @@ def test_vehicles_answer_on_ports_ten_apart_with_ids_from_one() -> None:
 def test_the_simulated_clock_starts_at_its_start_and_runs_fast() -> None:
     with SimulatedFleet(1, [(118.35, 35.05, 60.0)], base_port=free_base_port(1), speedup=20, start_utc=START) as fleet:
         link = connect(fleet.urls[0])
+        # The wall's clock is read before the first one can have been sent: it may lie in a buffer before it is read.
+        wall = time.monotonic()
         link.mav.command_long_send(1, 1, 511, 0, 2, 200_000, 0, 0, 0, 0, 0)
-        first, wall = link.recv_match(type="SYSTEM_TIME", blocking=True, timeout=5), time.monotonic()
-        time.sleep(1.0)
-        while (last := link.recv_match(type="SYSTEM_TIME", blocking=True, timeout=5)) and link.recv_match() is not None:
-            pass
+        first = last = link.recv_match(type="SYSTEM_TIME", blocking=True, timeout=30)
+        while last.time_unix_usec - first.time_unix_usec < 2e6 and time.monotonic() - wall < 60:
+            last = link.recv_match(type="SYSTEM_TIME", blocking=True, timeout=30)
         elapsed = (last.time_unix_usec - first.time_unix_usec) / 1e6
         assert 1.5 < elapsed <= 21 * (time.monotonic() - wall)
         assert 0 < first.time_unix_usec / 1e6 - START.timestamp() < 200
@@ -139,7 +140,7 @@ def test_faults_and_parameters_by_command() -> None:
         assert until(lambda: fleet.advance(5) and link.recv_match(type="HEARTBEAT", blocking=True, timeout=0.5) is None)
         fleet.fault(1, "link")
         fleet.advance(5)
-        assert link.recv_match(type="HEARTBEAT", blocking=True, timeout=2) is not None
+        assert link.recv_match(type="HEARTBEAT", blocking=True, timeout=30) is not None
         link.close()
 
 
