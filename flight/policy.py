@@ -53,6 +53,12 @@ class ParameterRule:
         parts += [f"at most {self.most:g}"] if self.most < math.inf else []
         return " and ".join(parts) or "any value"
 
+    def nearest(self, value: float) -> float:
+        """The value let pass that is nearest to what the vehicle has: as little is changed as can be."""
+        if self.one_of:
+            return min(self.one_of, key=lambda one: abs(one - value))
+        return min(max(value, self.least), self.most)
+
     def judge(self, value: float | None) -> Check:
         """The check of a value read; None is a vehicle without that parameter."""
         name = f"parameter {self.name}"

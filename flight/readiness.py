@@ -1,4 +1,7 @@
-"""Preflight without flying: are these vehicles ready for their first sorties of this plan?"""
+"""Preflight without flying: are these vehicles ready for their first sorties of this plan?
+
+Nothing is written to a vehicle, unless a named person asks that its parameters be set to what the policy demands.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from flight.orders import Orders, read_orders
 from flight.papers import Papers
 from flight.policy import Check, read_policy
 from flight.preflight import Override, blocking, check_parameters, wait_until_ready
+from flight.setting import Setting
 from flight.signing import SigningKey
 from flight.station import Station
 from flight.vehicle import Vehicle
@@ -33,6 +37,7 @@ class Demands:
         policy: A bureau's policy file, or None for the aircraft's own limits.
         papers: Approvals, pilots on duty, weather.
         overrides: Failed checks that a named person flies with.
+        setting: Who has the parameters set that are not what the policy demands, and why; None only reads them.
     """
 
     wait_s: float = 60.0
@@ -40,6 +45,7 @@ class Demands:
     policy: Path | None = None
     papers: Papers | None = None
     overrides: tuple[Override, ...] = ()
+    setting: Setting | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ async def _check(
             checks = await wait_until_ready(
                 vehicle, of, policy, wait_s=demands.wait_s, overrides=demands.overrides, papers=papers
             )
+            if demands.setting is not None:
+                await demands.setting.carry_out(vehicle, policy)
             checks += await check_parameters(vehicle, policy)
             checks += [await _stored(vehicle, of, kind) for kind in TYPE_NAMES]
             return Readiness(vehicle.system_id, url, of.sortie.id, tuple(checks), demands.overrides)
@@ -110,10 +118,13 @@ def check_readiness(
     speedup: float = 1.0,
     key: SigningKey | None = None,
 ) -> list[Readiness]:
-    """Connects to the vehicles, waits for what comes by itself, and grades them; changes nothing.
+    """Connects to the vehicles, waits for what comes by itself, and grades them.
+
+    Changes nothing, but what `demands.setting` asks for.
 
     Raises:
-        FlightError: No vehicle given, one cannot be reached, or the policy cannot be read.
+        FlightError: No vehicle given, one cannot be reached, the policy cannot be read, or a parameter to be set
+            belongs to an armed vehicle or keeps its value.
         MissionsError: The plan cannot be read.
     """
     if not urls:

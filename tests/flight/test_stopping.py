@@ -1,15 +1,19 @@
 """Overrides and refusals in a whole operation, and an operation stopped before its end, on the virtual clock."""
 
+import asyncio
 import json
 from dataclasses import replace
 
 import pytest
 
+from flight.errors import FlightError
 from flight.events import CheckEvent, TextEvent
 from flight.operation import Operation, swap_simulated
 from flight.papers import Approval, Papers
-from flight.policy import STRICT
-from flight.preflight import Override
+from flight.policy import STRICT, read_policy
+from flight.preflight import Override, check_parameters
+from flight.setting import Setting
+from flight.station import Station
 from tests.flight.plans import HOME, offset, write_flight_plan
 from tests.flight.virtual import World
 
@@ -57,6 +61,32 @@ def test_a_strict_policy_refuses_and_a_named_person_overrides_on_record(tmp_path
     assert {line["what"].split(":")[0] for line in noted} >= {"override approval", "override pilot", "override weather"}
     assert {line["reason"] for line in noted} == {"flood: told by phone"}
     assert any(line["what"] == "check gps: pass" for line in flown.record())
+
+
+def test_a_named_person_has_the_parameters_set_and_every_one_is_on_record(tmp_path):
+    world, policy = World(1, [HOME], tick_s=0.02), read_policy(STRICT)
+    setting = Setting("wang", "new from the maker", tmp_path / "parameters.jsonl")
+
+    async def work():
+        await asyncio.sleep(1.0)
+        async with Station() as station:
+            (vehicle,) = await station.connect(world.urls[0])
+            before = [check.name for check in await check_parameters(vehicle, policy) if check.grade == "fail"]
+            done = await setting.carry_out(vehicle, policy)
+            again = await setting.carry_out(vehicle, policy)
+            return before, done, again, await check_parameters(vehicle, policy)
+
+    before, done, again, after = world.run(work())
+    assert len(before) == len(done) >= 2
+    assert again == []
+    assert {check.grade for check in after} == {"pass"}
+    assert world.fleet.vehicles[0].pilot.parameters["RTL_ALT"] == 3000  # the least let pass, in its own unit and name
+    lines = [json.loads(line) for line in (tmp_path / "parameters.jsonl").read_text().splitlines()]
+    assert [f"parameter {line['parameter']}" for line in lines] == before
+    assert {(line["person"], line["reason"], line["vehicle"]) for line in lines} == {("wang", "new from the maker", 1)}
+    assert next(line for line in lines if line["parameter"] == "RTL_ALT_M")["before"] == 15.0
+    with pytest.raises(FlightError, match="named person"):
+        Setting(" ", "why", tmp_path / "x")
 
 
 def test_an_approval_is_judged_by_the_vehicles_clock(tmp_path):

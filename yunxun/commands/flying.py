@@ -293,18 +293,27 @@ def preflight(
     weather: WeatherFile = None,
     override: Overrides = None,
     key: KeyFile = None,
+    set_parameters: Annotated[
+        str, typer.Option(metavar="REASON", help="Set what the policy demands, for --operator, on record.")
+    ] = "",
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Grade every vehicle for its first sortie; nothing is armed, nothing is written to it.
+    """Grade every vehicle for its first sortie; nothing is armed, nothing is written to it unless it is asked for.
 
     Link, GPS, EKF, battery, home, wind, the vehicle's parameters, approval, pilot, weather, and what it has stored.
 
     Example: yunxun preflight plan/ --connect udp:0.0.0.0:14550 --policy bureau.toml --operation operation.json
     """
     from flight.readiness import Demands, check_readiness
+    from flight.setting import Setting
 
     clearance = Clearance(policy, operation, roster, pilot, weather, tuple(override or ()), key)
-    demands = Demands(wait_s=wait_s, policy=policy, papers=clearance.papers(), overrides=clearance.overrides(operator))
+    folder = plan_dir if plan_dir.is_dir() else plan_dir.parent
+    setting = Setting(operator, set_parameters, folder / "parameters.jsonl") if set_parameters else None
+    demands = Demands(
+        wait_s=wait_s, policy=policy, papers=clearance.papers(), overrides=clearance.overrides(operator),
+        setting=setting,
+    )  # fmt: skip
     found = check_readiness(plan_dir, connect, demands, speedup=speedup, key=clearance.signing())
     vehicles: list[dict[str, Any]] = []
     lines: list[str] = []
