@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,23 @@ class Adjusted:
     lens_held: bool = False
 
 
+class Memory(Protocol):
+    """Keeps what a round came to, so that a run that is killed goes on with the next one."""
+
+    def last(self) -> tuple[int, Adjusted] | None:
+        """Rounds done and what they came to."""
+
+    def keep(self, done: int, adjusted: Adjusted) -> None:
+        """Told after every round."""
+
+
 def adjust(
     state: State,
     know: Knowledge,
     ties: Ties,
     ground_z: float,
     rounds: tuple[tuple[float, int, float], ...] = ROUNDS,
+    memory: Memory | None = None,
 ) -> Adjusted:
     """Adjusts poses, lenses, points and GPS biases.
 
@@ -55,24 +67,35 @@ def adjust(
         ties: Observations, renumbered as wrong ones go.
         ground_z: Level at which points start, metres from the origin.
         rounds: See `ROUNDS`.
+        memory: What an earlier run left, and where rounds are kept.
     """
-    started = triangulate(state, know, ties, ground_z, 0 if rounds is ROUNDS else 4)
-    state = replace(state, X=np.where(np.isfinite(know.X_sigma), know.X, started))
-    steps, stated = 0, know.gps_sigma
+    stated = know.gps_sigma
+    done, now = (memory.last() if memory else None) or (0, None)
+    if now is None:
+        started = triangulate(state, know, ties, ground_z, 0 if rounds is ROUNDS else 4)
+        now = Adjusted(replace(state, X=np.where(np.isfinite(know.X_sigma), know.X, started)), ties, know, 0)
     solver = BlockSolver(state.C[:, :2], know.flight_of)
-    for soft, most, cull in rounds:
-        know = replace(know, gps_sigma=trusted_sigma(state, know, stated))
-        state, taken = _descend(state, know, ties, soft, most, solver)
-        steps += taken
-        error = np.linalg.norm(residuals(state, know, ties), axis=1) / ties.sigma
-        depth = camera_points(state, ties)[:, 2]
-        typical = 1.4826 * float(np.median(error)) if len(error) else 1.0
-        keep = (error <= cull * max(0.25, min(1.0, typical))) & (depth > 1.0)
-        ties, state, know = _drop(ties, state, know, keep)
-    return Adjusted(state, ties, replace(know, gps_sigma=stated), steps)
+    for number, (soft, most, cull) in list(enumerate(rounds, start=1))[done:]:
+        know = replace(now.know, gps_sigma=trusted_sigma(now.state, now.know, stated))
+        state, taken = _descend(now.state, know, now.ties, soft, most, solver)
+        ties, state, know = _drop(now.ties, state, know, _good(state, know, now.ties, cull))
+        now = Adjusted(state, ties, replace(know, gps_sigma=stated), now.steps + taken)
+        if memory and number < len(rounds):
+            memory.keep(number, now)
+    return now
 
 
-def adjust_soberly(state: State, know: Knowledge, ties: Ties, ground_z: float) -> Adjusted:
+def _good(state: State, know: Knowledge, ties: Ties, cull: float) -> NDArray[np.bool_]:
+    """Ties that fit, and lie before the camera."""
+    error = np.linalg.norm(residuals(state, know, ties), axis=1) / ties.sigma
+    depth = camera_points(state, ties)[:, 2]
+    typical = 1.4826 * float(np.median(error)) if len(error) else 1.0
+    return np.asarray((error <= cull * max(0.25, min(1.0, typical))) & (depth > 1.0))
+
+
+def adjust_soberly(
+    state: State, know: Knowledge, ties: Ties, ground_z: float, memory: Memory | None = None
+) -> Adjusted:
     """`adjust` from scratch; once more with the lens held where it ran away.
 
     Args:
@@ -80,8 +103,9 @@ def adjust_soberly(state: State, know: Knowledge, ties: Ties, ground_z: float) -
         know: Priors.
         ties: Observations.
         ground_z: Level at which points start.
+        memory: Keeps the rounds.
     """
-    free = adjust(state, know, ties, ground_z)
+    free = adjust(state, know, ties, ground_z, memory=memory)
     if float(np.max(np.abs(free.state.lens - know.lens) / know.lens_sigma)) <= BEYOND_BELIEF:
         return free
     held = adjust(state, replace(know, lens_sigma=know.lens_sigma * HELD_SHARE), ties, ground_z)

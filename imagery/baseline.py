@@ -6,6 +6,7 @@ The change detector lives on this: two days must agree to a pixel on the ground.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from imagery.features import describe
 from imagery.heights import Surface, read_surface
 from imagery.index import Index
 from imagery.matching import RATIO, mutual_matches, verified
+from imagery.patches import PatchTies
 from imagery.scene import ground_points
 from imagery.solve import Solution, to_poses
 from imagery.surface import HeightGrid
@@ -234,6 +236,26 @@ def _split(
         return KnownPoints(xyz, spread, frame[keep], point[keep], uv[keep], sigma[keep], sure=False)
 
     return BaselineTies(part(~withheld), part(withheld), len(rows))
+
+
+def ties_of_patches(
+    found: Sequence[tuple[int, PatchTies]], ground: HeightGrid, gsd_m: float, origin: Floats
+) -> BaselineTies:
+    """Patches as known points: each its own, known in the plane to a pixel of the baseline."""
+    sizes = [len(ties.xy) for _, ties in found]
+    frame = np.repeat([number for number, _ in found], sizes).astype(np.int64)
+    xy, uv = np.vstack([ties.xy for _, ties in found]), np.vstack([ties.uv for _, ties in found])
+    xyz = np.column_stack([xy, ground.at(xy[:, 0], xy[:, 1])]) - origin
+    spread = np.column_stack([np.full(len(xy), SIGMA_PX * gsd_m)] * 2 + [np.full(len(xy), SIGMA_Z_M)])
+    withheld = np.random.default_rng(0).permutation(len(xy)) % 5 == 0
+
+    def part(keep: NDArray[np.bool_]) -> KnownPoints:
+        index = np.flatnonzero(keep)
+        return KnownPoints(
+            xyz[keep], spread[keep], frame[keep], np.arange(len(index)), uv[keep], np.ones(len(index)), sure=False
+        )
+
+    return BaselineTies(part(~withheld), part(withheld), len(found))
 
 
 @dataclass(frozen=True)

@@ -58,3 +58,38 @@ def load_adjusted(path: Path, know: Knowledge) -> Adjusted | None:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
         return None
+
+
+class Rounds:
+    """Rounds of an adjustment under way, the latest of which is kept; `forget` once all is done.
+
+    Args:
+        path: What the whole adjustment will be kept as.
+        know: Priors.
+    """
+
+    def __init__(self, path: Path, know: Knowledge) -> None:
+        self._path, self._know = path, know
+
+    def last(self) -> tuple[int, Adjusted] | None:
+        """The latest round of an earlier run."""
+        for path in sorted(self._kept(), reverse=True):
+            adjusted = load_adjusted(path, self._know)
+            if adjusted is not None:
+                return int(path.suffixes[-2].removeprefix(".round")), adjusted
+        return None
+
+    def keep(self, done: int, adjusted: Adjusted) -> None:
+        """Keeps a round in place of the one before."""
+        before = self._kept()
+        save_adjusted(self._path.with_suffix(f".round{done}.npz"), adjusted)
+        for path in before:
+            path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Removes what was kept."""
+        for path in self._kept():
+            path.unlink(missing_ok=True)
+
+    def _kept(self) -> list[Path]:
+        return list(self._path.parent.glob(f"{self._path.stem}.round*.npz"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from imagery.account import Clock
 from imagery.baseline import (
+    MIN_MATCHES,
     SEARCH_M,
     Registration,
     baseline_crs,
@@ -17,7 +18,9 @@ from imagery.baseline import (
     mosaic_of,
     read_baseline,
     tie_to_baseline,
+    ties_of_patches,
 )
+from imagery.claims import refuse_contradiction, scaled_by_height, strays
 from imagery.doubts import Marks, refuse_nonsense
 from imagery.files import Progress
 from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, pixel_scale, read_marks, rms_m, scaled, to_earth
@@ -26,6 +29,7 @@ from imagery.laying import ground_under
 from imagery.marks import believe, precision_m
 from imagery.neighbours import connected
 from imagery.options import StitchOptions
+from imagery.patches import all_patch_ties
 from imagery.poses import read_poses
 from imagery.scene import native_gsd_m, union_bounds, views
 from imagery.solve import Solution, solve, solve_again, to_poses
@@ -61,6 +65,8 @@ def pose(
     clock.done("features")
     index, solution = _posed(index, store, work, options.processes, progress, crs)
     refuse_nonsense(index, solution, bool(control))
+    if not control:
+        refuse_contradiction(solution)
     clock.done("poses")
     registration: Registration | None = None
     if baseline:
@@ -79,25 +85,28 @@ def pose(
 def _posed(
     index: Index, store: DescriptorStore, work: Path, workers: int, progress: Progress, crs: str | None
 ) -> tuple[Index, Solution]:
-    """Poses of all frames; without positions, those off the main block have no place and are set aside."""
+    """Poses of all frames; those that have no place in the block, and none on Earth to believe, are set aside."""
     kept = PairStore(work, [photo.id for photo in index.photos])
-    solution = solve(index, store, workers, progress, crs, kept, work)
-    if not solution.setting.frame.is_local:
+    solution = scaled_by_height(index, solve(index, store, workers, progress, crs, kept, work))
+    lost = _placeless(index, solution) if solution.setting.frame.is_local else strays(index, solution)
+    if not lost or len(lost) == len(index.photos):
         return index, solution
+    smaller = without(index, lost)
+    store.bind([photo.id for photo in smaller.photos])
+    kept = PairStore(work, [photo.id for photo in smaller.photos])
+    return smaller, scaled_by_height(smaller, solve(smaller, store, workers, progress, crs, kept, work))
+
+
+def _placeless(index: Index, solution: Solution) -> dict[int, str]:
+    """Without positions: frames off the main block, and why they have no place."""
     block = connected(len(index.photos), [match.pair for match in solution.matches])
-    lost = {
+    return {
         number: "no position, and it matches no other photograph"
         if how != "matched"
         else "no position, and it matches only photographs that do not match the main block"
         for number, how in enumerate(solution.placed)
         if how != "matched" or block[number] != 0
     }
-    if not lost or len(lost) == len(index.photos):
-        return index, solution
-    smaller = without(index, lost)
-    store.bind([photo.id for photo in smaller.photos])
-    kept = PairStore(work, [photo.id for photo in smaller.photos])
-    return smaller, solve(smaller, store, workers, progress, crs, kept, work)
 
 
 def _onto(
@@ -116,7 +125,15 @@ def _onto(
     beside = path.with_name("poses.json")
     lenses = read_poses(beside).lenses if beside.is_file() else {}
     moved = solve_again(solution, index, [ties.fit], lenses)
-    ground = ground_under(moved, to_poses(moved, index), frames_dir)
+    poses = to_poses(moved, index)
+    ground = ground_under(moved, poses, frames_dir)
+    matched = [how == "matched" for how in moved.placed]
+    pixel_m = max(gsd_m, earlier.gsd_m)
+    found = all_patch_ties(views(poses, frames_dir, ground), matched, path, poses.crs, pixel_m, ground)
+    if sum(len(patches.xy) for _, patches in found) >= MIN_MATCHES:
+        ties = ties_of_patches(found, ground, pixel_m, moved.setting.origin)
+        moved = solve_again(moved, index, [ties.fit], lenses)
+        ground = ground_under(moved, to_poses(moved, index), frames_dir)
     return moved, judge_registration(solution, moved, ties, ground, index, gsd_m)
 
 

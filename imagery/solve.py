@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagery.adjust import AGAIN, Adjusted, adjust, adjust_soberly, judge
 from imagery.bundle import Knowledge, State
-from imagery.checkpoint import key_of, load_adjusted, save_adjusted
+from imagery.checkpoint import Rounds, key_of, load_adjusted, save_adjusted
 from imagery.control import KnownPoints, join
 from imagery.errors import ImageryError
 from imagery.files import Progress, quiet
@@ -29,6 +29,11 @@ Floats = NDArray[np.float64]
 MATCHED_TIES = 10
 # Observations a frame that enter the adjustment; more cost time and change poses by less than their error.
 TIES_PER_FRAME = 360
+# Above this many frames an adjustment takes long enough for its rounds to be kept one by one.
+KEEP_ROUNDS_FRAMES = 1000
+# Most observations in all: a block of ten thousand frames gets on with fewer of each.
+MOST_TIES = 1_200_000
+FEWEST_TIES_PER_FRAME = 100
 # What a flight's GPS may be off as a whole once control or a baseline tells better.
 FREE_BIAS_M = 30.0
 
@@ -96,7 +101,7 @@ def solve(
     wrong = set(layout.disagrees)
     matches = [match for match in matches if match.pair not in wrong]
     fit, held = withhold(build_ties(matches, keypoints))
-    fit = thin(fit, TIES_PER_FRAME)
+    fit = thin(fit, max(FEWEST_TIES_PER_FRAME, min(TIES_PER_FRAME, MOST_TIES // len(photos))))
     state, know = first_state(photos, setting, layout, fit.points)
     ground_z = float(np.median(state.C[:, 2] - layout.height_m))
     progress(0, 1, "adjustment")
@@ -135,8 +140,11 @@ def _adjusted(index: Index, state: State, know: Knowledge, fit: Ties, ground_z: 
     earlier = load_adjusted(path, know)
     if earlier is not None:
         return earlier
-    adjusted = adjust_soberly(state, know, fit, ground_z)
+    rounds = Rounds(path, know) if len(state.C) > KEEP_ROUNDS_FRAMES else None
+    adjusted = adjust_soberly(state, know, fit, ground_z, rounds)
     save_adjusted(path, adjusted)
+    if rounds:
+        rounds.forget()
     return adjusted
 
 

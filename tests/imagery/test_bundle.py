@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagery import blocks, dissect
-from imagery.adjust import adjust, camera_rays, judge, trusted_sigma
+from imagery.adjust import Adjusted, adjust, camera_rays, judge, trusted_sigma
 from imagery.bundle import Knowledge, State, project_points, residuals, rotation, rotation_vector
+from imagery.checkpoint import Rounds
 from imagery.layout import look
 from imagery.tracks import Ties, withhold
 
@@ -119,6 +121,30 @@ def test_wrong_ties_and_a_wrong_position_bend_nothing() -> None:
     remaining = np.linalg.norm(residuals(result.state, result.know, result.ties), axis=1)
     assert remaining.max() < 6.0
     assert len(result.ties.frame) > 0.85 * len(ties.frame)
+
+
+def test_an_adjustment_goes_on_with_the_round_that_it_was_killed_in(tmp_path: Path) -> None:
+    start, know, ties, _ = made_block(side=4, seed=4)
+    whole = adjust(start, know, ties, 0.0)
+    kept = Rounds(tmp_path / "adjusted-x.npz", know)
+
+    class KilledError(Exception):
+        pass
+
+    class Dying(Rounds):
+        def keep(self, done: int, adjusted: Adjusted) -> None:
+            super().keep(done, adjusted)
+            if done == 2:
+                raise KilledError
+
+    with pytest.raises(KilledError):
+        adjust(start, know, ties, 0.0, memory=Dying(tmp_path / "adjusted-x.npz", know))
+    last = kept.last()
+    assert last is not None and last[0] == 2 and len(list(tmp_path.iterdir())) == 1
+    again = adjust(start, know, ties, 0.0, memory=kept)
+    assert np.array_equal(again.state.C, whole.state.C) and again.steps == whole.steps
+    kept.forget()
+    assert not list(tmp_path.iterdir())
 
 
 def test_single_precision_factors_give_the_answer_of_exact_ones(monkeypatch: pytest.MonkeyPatch) -> None:
