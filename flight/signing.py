@@ -74,12 +74,17 @@ class SigningKey:
 
 
 class SignatureCheck:
-    """Checks incoming signatures of one link and remembers each stream's last time, so that a replay is refused."""
+    """Checks incoming signatures of one link and remembers each stream's last time, so that a replay is refused.
+
+    Attributes:
+        newest_ticks: The latest time that came well signed.
+    """
 
     def __init__(self, key: SigningKey, *, allow_unsigned: frozenset[int] = _UNSIGNED_IDS) -> None:
         self._secret = key.secret
         self._allow_unsigned = allow_unsigned
         self._last: dict[tuple[int, int, int], int] = {}
+        self.newest_ticks = 0
 
     def unsigned_allowed(self, msg_id: int) -> bool:
         """Whether a message may come unsigned."""
@@ -95,19 +100,25 @@ class SignatureCheck:
         if hashlib.sha256(self._secret + frame[:-6]).digest()[:6] != frame[-6:]:
             return False
         self._last[stream] = ticks
+        self.newest_ticks = max(self.newest_ticks, ticks)
         return True
 
 
 class Signer:
-    """Signs outgoing frames of one link; its time never repeats."""
+    """Signs outgoing frames of one link; its time never repeats, and is never behind what came well signed.
 
-    def __init__(self, key: SigningKey, link_id: int = 1) -> None:
+    A vehicle takes its time from GPS, and refuses a stream that begins a minute behind it: a laptop whose clock is slow
+    could not speak to it at all.
+    """
+
+    def __init__(self, key: SigningKey, link_id: int = 1, heard: SignatureCheck | None = None) -> None:
         self._secret = key.secret
         self._link_id = link_id
         self._ticks = 0
+        self._heard = heard
 
     def trailer(self, frame: bytes) -> bytes:
         """The 13 bytes to put after a frame whose signed flag is set and whose checksum is in place."""
-        self._ticks = max(now_ticks(), self._ticks + 1)
+        self._ticks = max(now_ticks(), self._ticks + 1, self._heard.newest_ticks if self._heard else 0)
         head = struct.pack("<BQ", self._link_id, self._ticks)[:7]
         return head + hashlib.sha256(self._secret + frame + head).digest()[:6]

@@ -39,9 +39,9 @@ class Channel:
         self.link = link
         self.vehicles: dict[int, Vehicle] = {}
         self.id_conflicts = 0
-        self.encoder = Encoder(SYSTEM_ID, COMPONENT_ID, Signer(key, link_number) if key else None)
         self._key = key
         self._check = SignatureCheck(key) if key else None
+        self.encoder = Encoder(SYSTEM_ID, COMPONENT_ID, Signer(key, link_number, self._check) if key else None)
         self._speedup = speedup
         self._decoders: dict[Peer, Decoder] = {}
         self.seen = asyncio.Event()

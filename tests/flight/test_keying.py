@@ -1,6 +1,7 @@
 """A vehicle gets its key, proves it, and takes nothing unsigned any more; the key is in no record."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
@@ -61,6 +62,20 @@ def test_a_key_is_changed_by_who_has_it_and_taken_back(tmp_path):
 
     world.run(work())
     assert world.fleet.vehicles[0].signing_key is None
+
+
+def test_a_vehicle_whose_clock_is_ahead_of_ours_is_spoken_to(tmp_path):
+    """It refused all we signed once its clock (GPS; here a fast one) was more than a minute ahead."""
+    key = SigningKey.create(tmp_path / "key")
+    world = World(1, [HOME], tick_s=0.02, start_utc=datetime.now(UTC) + timedelta(minutes=20))
+
+    async def work():
+        await asyncio.sleep(1.0)
+        assert await give_key(URL, key) == (1,)
+        assert (await heard(key)).ok
+        assert (await heard(key)).ok  # and on the next connection
+
+    world.run(work())
 
 
 def test_a_keyed_vehicle_is_flown_signed_and_the_key_is_in_no_file(tmp_path, monkeypatch):

@@ -32,8 +32,9 @@ def call(*arguments: Any) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fleet() -> Iterator[SimulatedFleet]:
+    """One for all tests: starting one and waiting for its EKF costs more than most of them."""
     homes = [HOME, (*offset(HOME, 130.0, 0.0), HOME[2])]
     with SimulatedFleet(2, homes, base_port=free_base_port(2), speedup=SPEEDUP) as running:
         yield running
@@ -171,6 +172,11 @@ def test_a_key_is_made_given_and_flown_with(fleet: SimulatedFleet, tmp_path: Pat
     base = ("preflight", plan, "--connect", fleet.urls[0], "--speedup", SPEEDUP)
     assert call(*base, "--key", file).exit_code == 0
     assert call(*base).exit_code == 2
+    new = tmp_path / "new.key"
+    assert call("key", new, "--old", file, "--connect", fleet.urls[0], "--speedup", SPEEDUP).exit_code == 0
+    done = call("key", new, "--remove", "--connect", fleet.urls[0], "--speedup", SPEEDUP)
+    assert "vehicle 1 signs no more" in done.output, done.output
+    assert call(*base).exit_code == 0
     done = CliRunner().invoke(app, ["key", str(file), "--connect", "tcp:192.0.2.1:5760"], input="n\n")
     assert done.exit_code == 2
     assert "not confirmed" in done.stderr
