@@ -28,6 +28,8 @@ _PACES = (0.8, 1.0, 1.2)
 _FAILSAFE_S = 5.0
 # It is not looked for where it was last seen after this long: it flew on, or came down.
 _STANDS_S = 60.0
+# One whose position is in doubt may be this much further away: a glitch of 45 m (the chaos benchmark's) keeps 18 m so.
+_DOUBT_M = 35.0
 # Seconds until a take-off's climb is over, and around when it leaves for its first lane.
 _COLUMN_S, _LEAVES_S = 30.0, (6.0, 14.0)
 # Side and height that a take-off keeps from where others will be: the guard's, and a guard's look more.
@@ -77,7 +79,7 @@ class Airspace:
             late_s = max(0.0, state.age_s(at)) * other.vehicle.speedup
             moved_s = min(late_s, _SILENT_S)
             aheads = self._aheads(other, late_s)
-            if ways and not any(_near(way.box, ahead.box) for way in ways for ahead in aheads):
+            if ways and not any(ahead.doubt_m or _near(way.box, ahead.box) for way in ways for ahead in aheads):
                 continue
             lon, lat = moved(at.lon, at.lat, at.east_mps * moved_s, at.north_mps * moved_s)
             seen.append(
@@ -93,7 +95,8 @@ class Airspace:
         state = flight.vehicle.state
         silent = state.age_s(state.position) > _SILENT_S
         rank = float(self.flights.index(flight)) if flight in self.flights else math.inf
-        if silent or flight.helm.owner not in ("mission", "guard"):
+        # A lost one may be heard again: nobody steers it any more.
+        if silent or flight in self.lost or flight.watch.in_doubt or flight.helm.owner not in ("mission", "guard"):
             return 0, rank
         if flight.helm.coming_home:
             # On its last way down, or still on its way: heights alone would change places with every gust.
@@ -108,7 +111,15 @@ class Airspace:
         helm, at = other.helm, other.vehicle.state.position
         if late_s > _SILENT_S:
             return self._silent(other, late_s)
-        key = (at, other.vehicle.state.mode, helm.owner, helm.climb_to_m, helm.target, other.watch.jumped_from)
+        key = (
+            at,
+            other.vehicle.state.mode,
+            helm.owner,
+            helm.climb_to_m,
+            helm.target,
+            other.watch.jumped_from,
+            other.watch.in_doubt,
+        )
         drawn = self._drawn.get(id(other))
         if drawn is None or drawn[0] != key:
             drawn = key, self._draw(other)
@@ -120,7 +131,9 @@ class Airspace:
         if me is None:
             return ()
         until_s = HORIZON_S + _SILENT_S
-        aheads = [_ahead(other, doing(other.helm, me, other.policy, frame, until_s))]
+        # Where it jumped from is known, it is one place or the other; else it may be anywhere around.
+        doubt_m = _DOUBT_M if other.watch.in_doubt and other.watch.jumped_from is None else 0.0
+        aheads = [_ahead(other, doing(other.helm, me, other.policy, frame, until_s))._replace(doubt_m=doubt_m)]
         if held(other.helm):
             resumed = going_on(other.helm, me, other.policy, frame, until_s)
             aheads.append(_ahead(other, resumed)._replace(resumed=True))
@@ -193,12 +206,13 @@ class Airspace:
                 knots = np.column_stack([ahead.knots[:, 0], x, y, ahead.knots[:, 3] - home_alt_m])
                 theirs = [sampled(knots, ahead.later_s), sampled(knots, ahead.later_s + HORIZON_S)]
                 track = np.vstack(theirs)[: int(_COLUMN_S * 2)]
-                aside = np.hypot(track[:, 0] - me.x, track[:, 1] - me.y)
+                aside = np.hypot(track[:, 0] - me.x, track[:, 1] - me.y) - ahead.doubt_m
                 if bool(np.any((aside < _ASIDE_M) & (track[:, 2] < me.h + top_m + _APART_M))):
                     return False
                 for number, way in enumerate(ways):
                     gap = theirs[number % 2] - way
-                    if bool(np.any((np.hypot(gap[:, 0], gap[:, 1]) < _ASIDE_M) & (np.abs(gap[:, 2]) < _APART_M))):
+                    side = np.hypot(gap[:, 0], gap[:, 1]) - ahead.doubt_m
+                    if bool(np.any((side < _ASIDE_M) & (np.abs(gap[:, 2]) < _APART_M))):
                         return False
         return True
 

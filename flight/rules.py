@@ -154,14 +154,25 @@ class Gps:
     believed_after_s: float = 60.0
     # Where it was by dead reckoning when its position jumped: it may be there still, until the position is believed.
     jumped_from: Motion | None = None
+    # When it last had no position to fly by, by the vehicle's clock.
+    doubted_s: float = -math.inf
+    # Nothing is said of a jump after a silence: it flew on meanwhile.
+    silence_s: float = 2.0
     _before: tuple[float, Motion] | None = None
     _jumped_s: float = -math.inf
 
     def look(self, view: View) -> Finding:
         """Level: 2 without a fix, 1 after a jump, the estimator's variance over its limit else."""
-        gps, ekf = view.state.gps, view.state.ekf
-        if self._before is not None and view.now_s > self._before[0]:
-            step_s = view.now_s - self._before[0]
+        found = self._look(view)
+        if found.level >= 1:
+            self.doubted_s = view.now_s
+        return found
+
+    def _look(self, view: View) -> Finding:
+        gps, ekf, at = view.state.gps, view.state.ekf, view.state.position
+        read_s = at.boot_s if at is not None else view.now_s
+        step_s = read_s - self._before[0] if self._before is not None else 0.0
+        if self._before is not None and 0 < step_s <= self.silence_s:
             expected = self._before[1].after(step_s)
             miss_m = math.hypot(view.me.x - expected.x, view.me.y - expected.y)
             # Half a g of acceleration between two looks is no jump.
@@ -171,7 +182,8 @@ class Gps:
                 self._jumped_s = view.now_s
             elif view.now_s - self._jumped_s > self.believed_after_s:
                 self.jumped_from = None
-        self._before = (view.now_s, view.me)
+        if step_s != 0 or self._before is None:
+            self._before = (read_s, view.me)
         if gps is not None and gps.fix_type < 3:
             return Finding(2.0, f"GPS lost (fix type {gps.fix_type})")
         if view.now_s - self._jumped_s < 3.0:

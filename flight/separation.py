@@ -19,6 +19,17 @@ _SOONER = 0.1
 _CLEARLY = 0.001
 
 
+def _with_doubt(track: Samples, doubt_m: float) -> Samples:
+    """Another one's track with how far from it it may be, shape (n, 4)."""
+    return np.column_stack([track, np.full(len(track), doubt_m)])
+
+
+def _gap(track: Samples, mine: Samples) -> tuple[Samples, Samples]:
+    """Metres aside, less what is in doubt, and up from mine to another one's track."""
+    gap = track[:, :3] - mine
+    return np.maximum(np.hypot(gap[:, 0], gap[:, 1]) - track[:, 3], 0.0), gap[:, 2]
+
+
 class _Meeting(NamedTuple):
     """The nearest that two courses come: `clearance` 1 is the limit, below it is too near."""
 
@@ -89,12 +100,12 @@ class Separation:
 
     def _traffic(self, view: View, other: Other) -> _Traffic:
         if not other.aheads:
-            return _Traffic(other, (sampled(straight(view.motion_of(other))),), ())
+            return _Traffic(other, (_with_doubt(sampled(straight(view.motion_of(other))), 0.0),), ())
         now: list[Samples] = []
         resumed: list[Samples] = []
         for ahead in other.aheads:
-            knots = view.knots_of(ahead)
-            (resumed if ahead.resumed else now).append(sampled(knots, ahead.later_s))
+            track = _with_doubt(sampled(view.knots_of(ahead), ahead.later_s), ahead.doubt_m)
+            (resumed if ahead.resumed else now).append(track)
         return _Traffic(other, tuple(now), tuple(resumed))
 
     def _nearest(
@@ -103,29 +114,28 @@ class Separation:
         worst = _Meeting(math.inf, math.inf, 0.0)
         steps = int(until_s / STEP_S) + 1
         for track in tracks:
-            gap = track[:steps] - mine[:steps]
-            side = np.hypot(gap[:, 0], gap[:, 1])
-            clear = np.maximum(side / aside_m, np.abs(gap[:, 2]) / self.above_m)
+            side, up = _gap(track[:steps], mine[:steps])
+            clear = np.maximum(side / aside_m, np.abs(up) / self.above_m)
             at = int(np.argmin(clear))
             if clear[at] < worst.clearance:
                 worst = _Meeting(float(clear[at]), float(side[at]), at * STEP_S)
         return worst
 
     def _distances(self, mine: Samples, tracks: Sequence[Samples]) -> Samples:
-        return np.array([float(np.linalg.norm(track - mine, axis=1).min()) for track in tracks])
+        return np.array([float(np.hypot(*_gap(track, mine)).min()) for track in tracks])
 
     def _distance(self, mine: Samples, tracks: Sequence[Samples]) -> float:
         """How far apart they stay where nothing is clear, below 1; of equals the one that gets away sooner."""
-        gaps = np.min([np.linalg.norm(track - mine, axis=1) for track in tracks], axis=0) / self.aside_m
+        gaps = np.min([np.hypot(*_gap(track, mine)) for track in tracks], axis=0) / self.aside_m
         shares = np.minimum(gaps, 1.0)
         return float((1 - _SOONER) * shares.min() + _SOONER * shares.mean())
 
     def _through(self, mine: Samples, tracks: Sequence[Samples]) -> bool:
         """Whether it goes up or down through another one that is close: not even where nothing else is clear."""
         for track in tracks:
-            gap = track - mine
-            close = np.hypot(gap[:, 0], gap[:, 1]) < self.need_m
-            if bool(np.any(close & (gap[:, 2] > 1))) and bool(np.any(close & (gap[:, 2] < -1))):
+            side, up = _gap(track, mine)
+            close = side < self.need_m
+            if bool(np.any(close & (up > 1))) and bool(np.any(close & (up < -1))):
                 return True
         return False
 
@@ -135,7 +145,7 @@ class Separation:
             return False
         steps = int(self.need_s * 2 / STEP_S) + 1
         tracks = [track for one in traffic for track in one.now]
-        gaps = [np.linalg.norm(track[:steps] - mine[:steps], axis=1) for track in tracks]
+        gaps = [np.hypot(*_gap(track[:steps], mine[:steps])) for track in tracks]
         return all(float(gap.min()) >= min(self.above_m, float(gap[0]) - 0.5) for gap in gaps)
 
     def _waited(self, view: View, mine: Samples, traffic: Sequence[_Traffic]) -> bool:

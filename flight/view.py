@@ -50,12 +50,14 @@ class Ahead(NamedTuple):
         knots: Shape (n, 4): seconds, degrees east, degrees north, metres above sea level.
         later_s: How far along it is by now.
         resumed: Whether it is what the aircraft will do when the guard lets it go, not what it does.
+        doubt_m: How far from it the aircraft may really be, where its own position is in doubt.
         box: West, south, east and north of it, degrees.
     """
 
     knots: NDArray[np.float64]
     later_s: float = 0.0
     resumed: bool = False
+    doubt_m: float = 0.0
     box: tuple[float, float, float, float] = (-180.0, -90.0, 180.0, 90.0)
 
 

@@ -18,6 +18,8 @@ from flight.vehicle import Vehicle
 from flight.view import Motion, Other, Power, Sight, View
 
 LOOK_EVERY_S = 0.4
+# As long as the GPS rule itself waits before it lets go.
+_DOUBT_S = 8.0
 
 
 class Watch:
@@ -56,6 +58,11 @@ class Watch:
     def jumped_from(self) -> Motion | None:
         """Where it may really be while its position is not believed, None while it is."""
         return self._gps.jumped_from
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether its position is not to be trusted, now or a moment ago."""
+        return self.vehicle.state.boot_s - self._gps.doubted_s < _DOUBT_S
 
     def view(self) -> View | None:
         """This moment, None while the vehicle has no position."""

@@ -91,6 +91,8 @@ def test_a_lost_aircraft_stays_in_the_air_for_the_others(flights):
     airspace.remove(first)
     put(second, 0.0, 0.0, 12.0)
     assert [other.name for other in airspace.others(second)] == ["vehicle 1"]
+    put(first, 45.0, 30.0, 40.0, vy=-8.0, seq=17)  # heard again: nobody steers it any more
+    assert [other.first for other in airspace.others(second)] == [True]
     put(first, 0.0, 0.0, 0.0, armed=False)  # heard again, on the ground
     assert airspace.others(second) == []
     landed = air(first, second)

@@ -67,6 +67,19 @@ def test_what_waits_for_us_does_not_hold_us_for_ever(orders):
     assert levels[-1] < 0.85
 
 
+def test_one_in_doubt_of_its_position_is_passed_above_not_beside(orders):
+    """Seed 190: 43 m from where it said it was, and passed at 10 m by one who kept 37 m from its word."""
+    frame = make_view(orders).sight.frame
+    lon, lat = frame.lonlat(37.0, 0.0)
+    stands = np.array([[0, lon, lat, 60.0 + TOP_M], [1, lon, lat, 60.0 + TOP_M]])
+    said = Other("vehicle 2", lon, lat, 60.0 + TOP_M, 0, 0, 0, True, (Ahead(stands),))
+    believed = Separation().look(make_view(orders, h=TOP_M, y=-40, vy=8.0, others=(said,)))
+    doubted = said._replace(aheads=(Ahead(stands, doubt_m=35.0),))
+    found = Separation().look(make_view(orders, h=TOP_M, y=-40, vy=8.0, others=(doubted,)))
+    assert believed.level < 1
+    assert (found.action, found.height_m) == (Action.HEIGHT, REFUGE_M)
+
+
 @given(
     st.lists(
         st.tuples(st.floats(-60, 60), st.floats(-60, 60), st.sampled_from([40.0, TOP_M, REFUGE_M]), st.floats(-8, 8),
