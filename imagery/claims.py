@@ -22,7 +22,9 @@ TOLD_HEIGHT_SIGMA = 0.15
 # A correction of the scale below this is not worth another look.
 LEAST_CORRECTION = 0.01
 # Positions that miss the photographs' own shape by this share of their spread, and this many metres, are not theirs.
-CONTRADICTS_SHARE, CONTRADICTS_M = 0.5, 10.0
+CONTRADICTS_SHARE, CONTRADICTS_M = 0.35, 10.0
+# Fewer matches than this share beside each other: it is worth a look whether they match elsewhere.
+FEW_BESIDE = 0.5
 # A frame that matches nothing and lies further than this from all that match is a wrong position or another place.
 STRAY_M, STRAY_EXTENTS = 1000.0, 3.0
 
@@ -42,7 +44,9 @@ def scaled_by_height(index: Index, solution: Solution) -> Solution:
     if not (height > 0).all():
         return solution
     wanted = float(np.median(np.log(told[known] / height)))
-    by_gps, by_height = 1.0 / _scale_sigma(solution, matched) ** 2, 1.0 / TOLD_HEIGHT_SIGMA**2
+    # Positions of other photographs pull the block wide: how wide it is, the lesser of the two scales says.
+    sigma = _scale_sigma(solution, matched) / min(1.0, float(np.exp(wanted)))
+    by_gps, by_height = 1.0 / sigma**2, 1.0 / TOLD_HEIGHT_SIGMA**2
     factor = float(np.exp(wanted * by_height / (by_height + by_gps)))
     return solution if abs(factor - 1.0) < LEAST_CORRECTION else _scaled(solution, factor, matched)
 
@@ -96,6 +100,33 @@ def refuse_contradiction(solution: Solution) -> None:
             f"the positions contradict the photographs: they miss by {typical:.0f} m where they spread over "
             f"{spread:.0f} m; check that the log belongs to these photographs (order, clock, columns), or remove the "
             "positions to get a mosaic without a place"
+        )
+
+
+def leads_nowhere(solution: Solution) -> bool:
+    """Whether photographs have positions, and most match none of those that should be beside them."""
+    matched = _matched(solution)
+    return not solution.setting.frame.is_local and len(matched) >= 3 and bool(matched.mean() < FEW_BESIDE)
+
+
+def refuse_misplaced(solution: Solution, blind: Solution | None) -> None:
+    """Refuses positions that keep apart what belongs together.
+
+    Args:
+        solution: The block by its positions.
+        blind: The same photographs, tried in the order of taking and by likeness; None where that found nothing.
+
+    Raises:
+        ImageryError: They match each other well, but not where their positions put them.
+    """
+    if blind is None:
+        return
+    beside, anyhow = int(_matched(solution).sum()), int(_matched(blind).sum())
+    if anyhow > len(solution.placed) / 2 and anyhow >= 2 * beside:
+        raise ImageryError(
+            f"the positions contradict the photographs: {anyhow} of {len(solution.placed)} match each other, but only "
+            f"{beside} where their positions put them; check that the log belongs to these photographs (order, clock, "
+            "columns), or remove the positions to get a mosaic without a place"
         )
 
 

@@ -129,6 +129,7 @@ def _grid(scene: list[View], gsd_m: float) -> Grid:
     if grid.width_px * grid.height_px > MAX_PIXELS:
         raise ImageryError(
             f"the photographs' positions span {grid.width_px * gsd_m / 1000:.0f} km x "
-            f"{grid.height_px * gsd_m / 1000:.0f} km at {gsd_m * 100:.1f} cm: a wrong position or height?"
+            f"{grid.height_px * gsd_m / 1000:.0f} km at {gsd_m * 100:.1f} cm: two places on one card, or a "
+            "wrong position; stitch each place by itself"
         )
     return grid

@@ -19,8 +19,10 @@ from imagery.tracks import Ties
 
 Thumb = NDArray[np.uint8]
 AVERAGED_PX = 5
-# Darker or lighter than this a pixel is clipped and tells no ratio.
+# Darker or lighter than this a pixel is clipped and tells no ratio; frames of dusk are dark throughout: for them it is
+# `DARK_SHARE` of what they usually show.
 DARKEST, LIGHTEST = 12, 243
+DARK_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def sample_overlaps(ties: Ties, scene: Sequence[View], thumb_of: Callable[[int],
         if len(own):
             uv[own] = ties.uv[own] / (max(1, view.lens.width_px - 1), max(1, view.lens.height_px - 1))
             rgb[own] = colours_at(thumb_of(number), uv[own])
-    usable = np.asarray(((rgb > DARKEST) & (rgb < LIGHTEST)).all(axis=1), bool)
+    darkest = min(DARKEST, DARK_SHARE * float(np.median(rgb))) if len(rgb) else DARKEST
+    usable = np.asarray(((rgb > darkest) & (rgb < LIGHTEST)).all(axis=1), bool)
     return Overlaps(ties.frame, ties.point, uv, rgb).where(usable)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from imagery.baseline import (
     tie_to_baseline,
     ties_of_patches,
 )
-from imagery.claims import refuse_contradiction, scaled_by_height, strays
+from imagery.claims import leads_nowhere, refuse_contradiction, refuse_misplaced, scaled_by_height, strays
 from imagery.doubts import Marks, refuse_nonsense
+from imagery.errors import ImageryError
 from imagery.files import Progress
 from imagery.gcp import SURVEY_SIGMA_M, Mark, errors_at, known_points, pixel_scale, read_marks, rms_m, scaled, to_earth
 from imagery.index import Index, read_index, without
@@ -88,6 +89,8 @@ def _posed(
     """Poses of all frames; those that have no place in the block, and none on Earth to believe, are set aside."""
     kept = PairStore(work, [photo.id for photo in index.photos])
     solution = scaled_by_height(index, solve(index, store, workers, progress, crs, kept, work))
+    if leads_nowhere(solution):
+        refuse_misplaced(solution, _blind(index, store, workers, progress, kept))
     lost = _placeless(index, solution) if solution.setting.frame.is_local else strays(index, solution)
     if not lost or len(lost) == len(index.photos):
         return index, solution
@@ -95,6 +98,15 @@ def _posed(
     store.bind([photo.id for photo in smaller.photos])
     kept = PairStore(work, [photo.id for photo in smaller.photos])
     return smaller, scaled_by_height(smaller, solve(smaller, store, workers, progress, crs, kept, work))
+
+
+def _blind(index: Index, store: DescriptorStore, workers: int, progress: Progress, kept: PairStore) -> Solution | None:
+    """The block as it would be had nobody told a position; None where nothing matches even so."""
+    unplaced = replace(index, photos=tuple(replace(photo, lon=None, lat=None) for photo in index.photos))
+    try:
+        return solve(unplaced, store, workers, progress, None, kept)
+    except ImageryError:
+        return None
 
 
 def _placeless(index: Index, solution: Solution) -> dict[int, str]:
