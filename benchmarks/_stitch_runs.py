@@ -23,6 +23,30 @@ report = stitch(Path(sys.argv[1]), where / "mosaic.tif", StitchOptions(**more))
 out = {k: v for k, v in report.model_dump(mode="json").items() if k not in ("cameras", "cpu_s", "wall_s", "peak_mb")}
 """
 
+# Poses alone: what is left at a mark does not need the mosaic, and folds share features, matches and first adjustment.
+FOLD = """
+import sys
+from pathlib import Path
+import cv2, numpy as np
+from imagery.account import Clock
+from imagery.files import quiet
+from imagery.gcp import errors_at
+from imagery.options import StitchOptions
+from imagery.posing import pose
+from imagery.work import DescriptorStore
+cv2.setNumThreads(1)
+work, part = Path(sys.argv[2]), Path(sys.argv[3])
+work.mkdir(parents=True, exist_ok=True)
+options = StitchOptions(gcp=part / "gcp.txt", check=part / "check.txt")
+posed = pose(Path(sys.argv[1]), options, DescriptorStore(work), work, quiet, Clock())
+(mark,) = errors_at(posed.solution, posed.checks, posed.index)
+state = posed.solution.state
+gsd_m = float(np.median(state.C[:, 2] - posed.solution.ground_z) / state.lens[0, 0])
+out = {"east_m": mark.east_m, "north_m": mark.north_m, "up_m": mark.up_m, "error_px": mark.error_px,
+       "photos": mark.photos, "gsd_m": gsd_m, "pixel_scale": posed.marks.pixel_scale,
+       "precision_m": posed.marks.precision_m}
+"""
+
 SCANS = """
 import cv2, sys
 from pathlib import Path
@@ -51,7 +75,7 @@ if not any(p.suffix == ".tif" for p in made):
 """
 
 PYCOLMAP = """
-import sys, json
+import sys, json, time
 from pathlib import Path
 import numpy as np, pycolmap
 frames, where = Path(sys.argv[1]), Path(sys.argv[2])
@@ -68,20 +92,43 @@ pycolmap.extract_features(database, frames, image_names=names, camera_mode=pycol
     reader_options=reader, extraction_options=extraction, device=pycolmap.Device.cpu)
 match = pycolmap.match_spatial if sys.argv[4] == "spatial" else pycolmap.match_exhaustive
 match(database, matching_options=matching, device=pycolmap.Device.cpu)
-options = pycolmap.IncrementalPipelineOptions()
-options.num_threads = 1
-maps = pycolmap.incremental_mapping(database, frames, where, options)
-best = max(maps.values(), key=lambda m: m.num_reg_images())
-centres = {i.name: list(map(float, i.projection_center())) for i in best.images.values()}
-out = {"used": best.num_reg_images(), "centres": centres, "error_px": best.compute_mean_reprojection_error()}
+with pycolmap.Database.open(database) as kept:
+    for prior in kept.read_all_pose_priors():
+        prior.position_covariance = np.eye(3) * 2.0**2
+        kept.update_pose_prior(prior)
+def mapped(**settings):
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = 1
+    for name, value in settings.items():
+        setattr(options, name, value)
+    maps = pycolmap.incremental_mapping(database, frames, where, options)
+    best = max(maps.values(), key=lambda m: m.num_reg_images())
+    centres = {i.name: list(map(float, i.projection_center())) for i in best.images.values()}
+    focal_px = float(next(iter(best.cameras.values())).params[0])
+    return {"used": best.num_reg_images(), "centres": centres, "focal_px": focal_px}
+held = {"use_prior_position": True, "use_robust_loss_on_prior_position": True}
+began = time.process_time()
+out = {"free": mapped(), "file": mapped(**held, ba_refine_focal_length=False)}
+out["spare_cpu_s"] = time.process_time() - began
+out.update(mapped(**held))
+"""
+
+# Made in a process of its own: what is measured is the adjustment's memory.
+SYNTHETIC_BLOCK = """
+import pickle, sys
+from pathlib import Path
+from benchmarks._stitch_block import synthetic_block
+block = synthetic_block(int(sys.argv[1]))
+Path(sys.argv[2]).write_bytes(pickle.dumps(block, protocol=5))
+out = {"frames": len(block[3])}
 """
 
 ADJUSTMENT = """
-import sys, time
+import pickle, sys, time
 import numpy as np
-from benchmarks._stitch_block import synthetic_block
 from imagery.adjust import adjust
-state, know, ties, truth = synthetic_block(int(sys.argv[1]))
+with open(sys.argv[1], "rb") as file:
+    state, know, ties, truth = pickle.load(file)
 start = time.process_time()
 result = adjust(state, know, ties, 0.0)
 spent = time.process_time() - start
@@ -92,7 +139,7 @@ out = {"frames": len(truth), "ties": len(ties.frame) / len(truth), "adjust_cpu_s
 """
 
 
-def apart(code: str, *arguments: str, timeout_s: float = 1800) -> dict[str, Any]:
+def apart(code: str, *arguments: str, timeout_s: float = 3600) -> dict[str, Any]:
     """Runs Python code that leaves a dict `out`; CPU-seconds and peak MB are added, or `failed` says how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     tail = (

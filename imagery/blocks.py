@@ -11,6 +11,7 @@ that is weakly known (how far the whole block lies from its GPS) has to be found
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 import numpy as np
@@ -62,6 +63,7 @@ class BlockSolver:
 
     def _prepare(self, normal: Normal) -> None:
         self._factor = None
+        _give_back()
         dtype: type = np.float64 if self._exact else np.float32
         matrix = normal.reduced(dtype)
         for shift in EXACT_SHIFTS if self._exact else ROUGH_SHIFTS:
@@ -103,6 +105,13 @@ class BlockSolver:
 
         x, self.iterations = conjugate_gradients(times, precondition, right)
         return x[:count] - moves @ x[count:], x[count:]
+
+
+def _give_back() -> None:
+    """Hands what factors held back to the system: the allocator would keep their hundreds of pieces for itself."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def conjugate_gradients(

@@ -15,6 +15,7 @@ from imagery.checkpoint import Rounds, key_of, load_adjusted, save_adjusted
 from imagery.control import KnownPoints, join
 from imagery.errors import ImageryError
 from imagery.files import Progress, quiet
+from imagery.guided import guided_matches
 from imagery.index import Index
 from imagery.layout import lay_out
 from imagery.matching import PairMatch, match_pairs
@@ -100,25 +101,59 @@ def solve(
     layout = lay_out(priors, rays, keypoints, matches)
     wrong = set(layout.disagrees)
     matches = [match for match in matches if match.pair not in wrong]
-    fit, held = withhold(build_ties(matches, keypoints))
-    fit = thin(fit, max(FEWEST_TIES_PER_FRAME, min(TIES_PER_FRAME, MOST_TIES // len(photos))))
-    state, know = first_state(photos, setting, layout, fit.points)
+    state, know = first_state(photos, setting, layout, 0)
     ground_z = float(np.median(state.C[:, 2] - layout.height_m))
     progress(0, 1, "adjustment")
-    if setting.frame.is_local and not fit.points:
+    if setting.frame.is_local and not matches:
         raise ImageryError(
             f"none of {len(photos)} photographs has a position (EXIF, XMP or capture log) and no two of them match: "
             "nothing says where anything is; give a capture log, or photographs that overlap"
         )
+    solution = _fitted(index, setting, state, know, matches, ground_z, work)
+    if not setting.frame.is_local:
+        solution = _with_a_second_look(solution, index, know, store, work)
+    progress(1, 1, "adjustment")
+    return solution
+
+
+def _fitted(
+    index: Index,
+    setting: Setting,
+    state: State,
+    know: Knowledge,
+    matches: Sequence[PairMatch],
+    ground_z: float,
+    work: Path | None,
+) -> Solution:
+    """The block adjusted from first poses and all verified pairs; frames without ties placed."""
+    count = len(index.photos)
+    fit, held = withhold(build_ties(matches, index.keypoints))
+    fit = thin(fit, max(FEWEST_TIES_PER_FRAME, min(TIES_PER_FRAME, MOST_TIES // count)))
+    nowhere, free = np.zeros((fit.points, 3)), np.full((fit.points, 3), np.inf)
+    state = replace(state, X=nowhere)
+    know = replace(know, X=nowhere, X_sigma=free, sure=np.zeros(fit.points, bool))
     adjusted = _adjusted(index, state, know, fit, ground_z, work)
     level = float(np.median(adjusted.state.X[:, 2])) if len(adjusted.state.X) else ground_z
     rms, _ = judge(adjusted.state, know, held, level)
-    placed = _placed(len(photos), adjusted.ties, matches)
+    placed = _placed(count, adjusted.ties, matches)
     state = _stand_alone(adjusted.state, placed, setting, level)
-    progress(1, 1, "adjustment")
     return Solution(
         setting, state, adjusted.know, adjusted.ties, held, rms, placed, tuple(matches), level, adjusted.lens_held
     )
+
+
+def _with_a_second_look(
+    solution: Solution, index: Index, know: Knowledge, store: DescriptorStore, work: Path | None
+) -> Solution:
+    """Once more with what a guided search finds for frames of few ties, if that ties more of them."""
+    more = guided_matches(
+        solution.state, solution.know, solution.ties, index.keypoints, store, solution.matches, solution.ground_z
+    )
+    if not more:
+        return solution
+    matches = [*solution.matches, *more]
+    again = _fitted(index, solution.setting, solution.state, know, matches, solution.ground_z, work)
+    return again if again.placed.count("matched") >= solution.placed.count("matched") else solution
 
 
 def candidate_pairs(index: Index, store: DescriptorStore, setting: Setting) -> list[Pair]:
@@ -169,7 +204,7 @@ def solve_again(
     own = ~np.isfinite(adjusted.know.X_sigma[:, 0])
     level = float(np.median(adjusted.state.X[own, 2])) if own.any() else solution.ground_z
     rms, _ = judge(adjusted.state, adjusted.know, solution.held, level)
-    placed = _placed(len(index.photos), adjusted.ties, list(solution.matches))
+    placed = _placed(len(index.photos), adjusted.ties, solution.matches)
     state = _stand_alone(adjusted.state, placed, solution.setting, level)
     return replace(
         solution,
@@ -192,7 +227,7 @@ def _diagonals(index: Index) -> Floats | None:
     return np.array(sizes)
 
 
-def _placed(frames: int, ties: Ties, matches: list[PairMatch]) -> tuple[Placed, ...]:
+def _placed(frames: int, ties: Ties, matches: Sequence[PairMatch]) -> tuple[Placed, ...]:
     count = np.bincount(ties.frame, minlength=frames)
     paired = {n for match in matches for n in match.pair}
     result: list[Placed] = []
