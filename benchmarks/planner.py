@@ -1,6 +1,6 @@
 """The planner against its bars: coverage, path against the bound, flight time against a baseline, a city.
 
-usage: python benchmarks/planner.py [shapes] [geometry] [replan] [peers] [baseline] [city]     (default: all)
+usage: python benchmarks/planner.py [shapes] [geometry] [replan] [peers] [baseline] [bound] [city]     (default: all)
 Prints a table; exits 1 where a bar is missed.
 """
 
@@ -17,19 +17,22 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from benchmarks._city_bound import Swept, lower_bound
 from missions.aircraft import load_profile
 from missions.coverage import Strip, cover, turned
 from missions.direction import sweeps
 from missions.energy import FlightModel
 from missions.frame import LocalFrame
-from missions.part import parts_of
+from missions.part import lanes_in, parts_of
 from missions.planner import PlanRequest, PlanResult, export_plan, plan_patrol
 from missions.replan import replan
 from missions.request import read_task
+from missions.roster import crews_of
 from missions.route import build_route
 from missions.routing import Router
 from missions.sites import read_sites
 from missions.sorties import Pieces, longest_piece_m
+from missions.spent import spent_by_all
 from missions.vector import polygons_of
 from missions.verify import Verdict, verify_plan
 
@@ -308,6 +311,17 @@ def bench_city(folder: Path) -> None:
     ideal_s = sum(part.target.area / (part.strip.lane_m * speed) for part in parts_of(result.task)[0])
     note = f"{len(plan.sorties)} sorties, {flight_s / 3600:.1f} h, {share:.2%} of the city in one day"
     row("city: flight time / (seen area / (lane x speed))", flight_s / (ideal_s * share), 1.12, note=note)
+    used = spent_by_all(result.sorties, result.task.model)
+    hours = {name: value / 3600 for name, value in vars(used).items()}
+    shares = [f"{name[:-2]} {3600 * value / ideal_s / share:.3f} ({value:.1f} h)" for name, value in hours.items()]
+    print("  of it " + ", ".join(shares))
+    runs = sum(len(sortie.route.runs_m()) for sortie in result.sorties)
+    budget_wh = [result.task.model.budget_wh(s.rostered.machine.battery_health) for s in result.sorties if s.rostered]
+    fill = np.mean([s.energy_wh for s in result.sorties]) / np.mean(budget_wh)
+    print(f"  {runs} stretches, {runs / len(result.sorties):.1f} a sortie; batteries filled to {fill:.1%}")
+    # Neighbours' strips see part of what a left-out sortie would have: only what is seen as due counts here.
+    due = flight_s / (ideal_s * verdict.seen_as_due)
+    print(f"  of the area seen as due ({verdict.seen_as_due:.2%}) instead of seen: {due:.3f}")
     row(
         "city: metres closed or too high",
         verdict.closed_m + verdict.too_high_m,
@@ -321,6 +335,39 @@ def bench_city(folder: Path) -> None:
     print(f"  straight flight home closed from {verdict.return_m / verdict.legs_m:.2%} of the way")
     print(f"  own aircraft meet for {verdict.meeting_s:.0f} s")
     print(f"  left out: {[f'{item.what}: {item.why}' for item in result.refused]}")
+
+
+def bench_bound(folder: Path) -> None:
+    """What no plan of the city can beat: with these sites and line of sight, and with others."""
+    if not CITY.is_dir():
+        print(f"bound: skipped, no {CITY}")
+        return
+    task = read_task(city_request())
+    assert task.roster is not None
+    parts = parts_of(task)[0]
+    ideal_s = sum(part.target.area / (part.strip.lane_m * task.profile.cruise_mps) for part in parts)
+    swept = []
+    for part in parts:
+        direction_rad = sweeps(part.target, part.strip, task.model)[0].direction_rad
+        lanes = lanes_in(task, part, direction_rad)
+        swept.append(Swept(lanes, part.strip.lane_m, part.strip.height_agl_m))
+    health = float(np.mean([crew.machine.battery_health for crew in crews_of(task.roster, task.profile)]))
+    battery_wh = task.model.budget_wh(health)
+    sites = task.frame.to_xy(task.request.sites)
+    sites = sites[parts[-1].ground.open_points(sites)]
+    for name, places, range_m in (
+        ("these sites, line of sight 1.5 km", sites, 1500.0),
+        ("these sites, line of sight 2 km", sites, 2000.0),
+        ("sites anywhere, 1.5 km", None, 1500.0),
+        ("sites anywhere, 2 km", None, 2000.0),
+    ):
+        found = lower_bound(swept, task.model, battery_wh, places, range_m)
+        print(
+            f"bound: {name:36s} {found.flight_s / ideal_s:.3f} ({found.flight_s / 3600:.1f} h: lanes "
+            f"{found.lanes_s / 3600:.1f} h, at least {found.visits} visits of rows and {found.sorties} sorties; "
+            f"{found.unseen_m / 1000:.0f} km of lanes out of sight)",
+            flush=True,
+        )
 
 
 def bench_replan(folder: Path) -> None:
@@ -337,7 +384,7 @@ def bench_replan(folder: Path) -> None:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "peers", "baseline", "city"]
+    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "peers", "baseline", "bound", "city"]
     with tempfile.TemporaryDirectory() as name:
         for part in chosen:
             globals()[f"bench_{part}"](Path(name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -17,44 +17,22 @@ import shapely
 from numpy.typing import NDArray
 
 from missions.airspace import grow
-from missions.cells import deal
+from missions.dealing import Laid, Line, lines_of
 from missions.direction import Sweep, sweeps
-from missions.errors import MissionsError
 from missions.flying import Flown, fly
 from missions.frame import Array
-from missions.part import Part, lanes_in
+from missions.part import Part
 from missions.plan import Refusal
 from missions.request import Task
 from missions.result import CrewDay, Timed
 from missions.roster import Crew, Roster, crews_of
-from missions.sites import propose_sites
-from missions.sorties import Pieces, longest_piece_m, pieces_of
 from missions.timetable import Clock, drive_s
-from missions.tour import best_tour, link_costs
 from missions.visits import Visits, plan_visits
 
 Tell = Callable[[int, int, str], None]
 _ROUNDS = 2
 # Sites whose sorties are cut together at first: a battery rarely serves more than two.
 _SITES_AT_ONCE = 6
-
-
-@dataclass(frozen=True)
-class _Job:
-    """All of one part's lanes at one site."""
-
-    home: Array
-    work: Pieces
-    farthest_m: float
-
-
-@dataclass(frozen=True)
-class _Line:
-    """All pieces of one part in the order of a tour over its sites; `homes` (n, 2) is the site of each piece."""
-
-    part: Part
-    pieces: Pieces
-    homes: Array
 
 
 @dataclass(frozen=True)
@@ -67,74 +45,15 @@ class BrigadePlan:
     weighed: list[tuple[Sweep, ...]]
 
 
-def _sites(task: Task, part: Part) -> Array:
-    if not task.request.sites:
-        return propose_sites(part.target, part.ground)
-    given = task.frame.to_xy(task.request.sites)
-    usable = given[part.ground.open_points(given)]
-    if not len(usable):
-        raise MissionsError("all take-off sites lie inside or too near zones or obstacles: give others with --site")
-    return usable
-
-
-def _jobs(task: Task, roster: Roster, part: Part, direction_rad: float, tell: Tell) -> list[_Job]:
-    """Lanes of a part dealt to sites, each site's in an order that is quick to fly."""
-    lanes = lanes_in(task, part, direction_rad)
-    if not len(lanes):
-        return []
-    sites = _sites(task, part)
-    dealt = deal(lanes, sites, part.strip, roster.line_of_sight_m, part.target.area)
-    jobs = []
-    for number, mine in enumerate(dealt):
-        tell(number, len(dealt), "lanes by site")
-        entry = best_tour(link_costs(mine.lanes, part.router, task.model), starts=1)
-        work = pieces_of(mine.lanes, entry, part.strip, longest_piece_m(task.model))
-        jobs.append(_Job(sites[mine.site], work, mine.farthest_m))
-    return jobs
-
-
-def _on_tour(jobs: list[_Job]) -> list[_Job]:
-    """Jobs in an order that is short to drive."""
-    homes = np.array([job.home for job in jobs])
-    gap = np.hypot(*(homes[:, None, :] - homes[None, :, :]).transpose(2, 0, 1))
-    return [jobs[int(end) // 2] for end in best_tour(np.repeat(np.repeat(gap, 2, axis=0), 2, axis=1))]
-
-
-def _facing(jobs: list[_Job]) -> list[_Job]:
-    """Jobs turned round where their last lane then lies nearer to the next job's first: a battery may serve both."""
-    if len(jobs) < 2:
-        return jobs
-    both = [(job, replace(job, work=job.work.reversed())) for job in jobs]
-    cost = np.zeros(2)
-    before: list[NDArray[np.int64]] = []
-    for one, other in itertools.pairwise(both):
-        gap = np.array([[np.hypot(*(b.work.start[0] - a.work.end[-1])) for b in other] for a in one])
-        before.append(np.argmin(cost[:, None] + gap, axis=0))
-        cost = (cost[:, None] + gap).min(axis=0)
-    way = [int(np.argmin(cost))]
-    for choice in before[::-1]:
-        way.append(int(choice[way[-1]]))
-    return [pair[chosen] for pair, chosen in zip(both, way[::-1], strict=True)]
-
-
-def _line(part: Part, jobs: list[_Job]) -> _Line:
-    """The jobs' pieces one after the other: a battery may begin at one site's last lanes and end at the next one's."""
-    offset = np.concatenate([[0], np.cumsum([len(job.work) for job in jobs])])
-    pieces = Pieces(
-        np.concatenate([job.work.start for job in jobs]),
-        np.concatenate([job.work.end for job in jobs]),
-        np.concatenate([job.work.lane + first for job, first in zip(jobs, offset[:-1], strict=True)]),
-    )
-    return _Line(part, pieces, np.concatenate([np.tile(job.home, (len(job.work), 1)) for job in jobs]))
-
-
-def _fly_run(task: Task, roster: Roster, line: _Line, first: int, last: int, health: float) -> tuple[list[Flown], int]:
+def _fly_run(task: Task, roster: Roster, line: Line, first: int, last: int, health: float) -> tuple[list[Flown], int]:
     """Sorties over a run of a line, from any site of the run that sees them."""
     homes, own = np.unique(line.homes[first : last + 1], axis=0, return_inverse=True)
     work = line.pieces.part(first, last)
     sight_m = roster.line_of_sight_m
     dealt = np.asarray(own).reshape(-1)
-    return fly(task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False, own=dealt)
+    return fly(
+        task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False, own=dealt, tracks=line.tracks
+    )
 
 
 @dataclass(frozen=True)
@@ -152,16 +71,19 @@ class _Unit:
     whole: Flown | None = None
 
 
-def _units(task: Task, roster: Roster, lines: list[_Line], health: float, tell: Tell) -> tuple[list[_Unit], int]:
-    """The lines cut into sorties for a middling battery, some sites at a time; and how many pieces are out of reach."""
+def _units(task: Task, roster: Roster, lines: list[Line], tell: Tell) -> tuple[list[_Unit], int]:
+    """The lines cut into sorties, some sites of one crew at a time; and how many pieces are out of reach."""
     units: list[_Unit] = []
     lost = 0
     for number, line in enumerate(lines):
         change = np.flatnonzero(np.any(np.diff(line.homes, axis=0) != 0, axis=1)) + 1
-        bounds = np.concatenate([[0], change[_SITES_AT_ONCE - 1 :: _SITES_AT_ONCE], [len(line.pieces)]])
+        other = np.flatnonzero(np.diff(line.health) != 0) + 1
+        bounds = np.unique(
+            np.concatenate([[0], change[_SITES_AT_ONCE - 1 :: _SITES_AT_ONCE], other, [len(line.pieces)]])
+        )
         for begin, end in itertools.pairwise(map(int, bounds)):
             tell(begin, len(line.pieces), "sorties")
-            flown, missed = _fly_run(task, roster, line, begin, end - 1, health)
+            flown, missed = _fly_run(task, roster, line, begin, end - 1, float(line.health[begin]))
             lost += missed
             units += [
                 _Unit(number, begin + one.first, begin + one.last, one.home, one.duration_s + roster.swap_s)
@@ -202,7 +124,7 @@ def _balanced(units: list[_Unit], roster: Roster, weights: Array) -> list[list[_
     return best
 
 
-def _rerun(task: Task, roster: Roster, lines: list[_Line], run: list[_Unit], crew: Crew) -> list[Flown]:
+def _rerun(task: Task, roster: Roster, lines: list[Line], run: list[_Unit], crew: Crew) -> list[Flown]:
     """A crew's run cut again for its own batteries; sorties that a timed zone touches come first."""
     found: list[Flown] = []
     for number, units in itertools.groupby(run, key=lambda unit: unit.line):
@@ -224,7 +146,7 @@ def _closed_times(task: Task, sortie: Flown) -> list[tuple[datetime | None, date
 
 
 def _day(
-    task: Task, roster: Roster, lines: list[_Line], run: list[_Unit], crew: Crew
+    task: Task, roster: Roster, lines: list[Line], run: list[_Unit], crew: Crew
 ) -> tuple[list[Timed], CrewDay, int]:
     """A crew's sorties on the clock, its day, and how many sorties the day has no room for."""
     clock = Clock(task, roster, crew)
@@ -299,17 +221,10 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
         MissionsError: No crew can be made, or no site be used.
     """
     crews = crews_of(roster, task.profile)
-    health = float(np.mean([crew.machine.battery_health for crew in crews]))
-    lines: list[_Line] = []
-    farthest_m: list[float] = []
-    weighed: list[tuple[Sweep, ...]] = []
-    for part in parts:
-        weighed.append(tuple(sweeps(part.target, part.strip, task.model, task.request.objective)))
-        jobs = _jobs(task, roster, part, weighed[-1][0].direction_rad, tell)
-        if jobs:
-            lines.append(_line(part, _facing(_on_tour(jobs))))
-            farthest_m += [job.farthest_m for job in jobs]
-    units, lost = _units(task, roster, lines, health, tell)
+    weighed = [tuple(sweeps(part.target, part.strip, task.model, task.request.objective)) for part in parts]
+    laid = [Laid.of(task, part, best[0].direction_rad) for part, best in zip(parts, weighed, strict=True)]
+    lines, farthest_m = lines_of(task, roster, crews, [one for one in laid if one is not None], tell)
+    units, lost = _units(task, roster, lines, tell)
     visits = _visits(task, roster, crews)
     units += [_Unit(-1, 0, 0, one.home, one.duration_s + roster.swap_s, one) for one in visits.flown]
     if not units:

@@ -15,19 +15,22 @@ from numpy.typing import NDArray
 from missions.coverage import Lanes, Strip
 from missions.frame import Array
 
-_ACROSS_WEIGHT = 1.5
-_CHUNK_M = 120.0
+_ACROSS_WEIGHT = 3.0
+CHUNK_M = 120.0
 # Share of the line-of-sight disc that a site should have to itself; more leaves stretches out of reach.
 _DISC_SHARE = 0.62
 _FAR = 1e12
 # A stretch of 120 m is a hundred-and-thirtieth of a 16 km sortie, whose way out and back at 15 m/s it answers for.
 _HOME_S_PER_M = 2.0 / 130.0 / 15.0
 # Ten times what it was: no saved turn is worth a metre out of sight.
-_BEYOND_S_PER_M = 0.5
+_BEYOND_S_PER_M = 3.0
 # What a further stretch of lane costs. Its corners and the step aside are 9 s (missions.energy, Mavic 3E at 15 m/s); 40
 # also stands for the sorties that short stretches fragment: the standard city has 2,459 stretches before the batteries
 # cut them, with 20 it has 2,650, with 9 2,826.
-_TURN_S = 40.0
+_TURN_S = 60.0
+# Share of a battery that a cell leaves unused: pairs of lanes are a fifth of one.
+_SPARE = 0.2
+_PRICE_ROUNDS, _PRICE_STEP_S = 24, 0.15
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def _chunks(lanes: Lanes, strip: Strip) -> tuple[Array, NDArray[np.int64], NDArr
 
     Stretches are whole trigger distances, so that lanes cut between them keep the spacing of photographs.
     """
-    step = max(1, round(_CHUNK_M / strip.trigger_m)) * strip.trigger_m
+    step = max(1, round(CHUNK_M / strip.trigger_m)) * strip.trigger_m
     length = np.hypot(*(lanes.end - lanes.start).T)
     count = np.maximum(1, np.floor(length / step).astype(np.int64))
     lane = np.repeat(np.arange(len(lanes)), count)
@@ -102,7 +105,17 @@ def choose_sites(middles: Array, sites: Array, direction_rad: float, range_m: fl
     return np.array(left)
 
 
-def deal(lanes: Lanes, sites: Array, strip: Strip, range_m: float, area_m2: float) -> list[Assigned]:
+def deal(
+    lanes: Lanes,
+    sites: Array,
+    strip: Strip,
+    range_m: float,
+    area_m2: float,
+    *,
+    battery_s: Array | None = None,
+    chunk_s: float = 0.0,
+    turn_s: float = 0.0,
+) -> list[Assigned]:
     """Deals lanes to sites; each lane is cut at whole trigger distances where the nearest chosen site changes.
 
     Args:
@@ -111,16 +124,23 @@ def deal(lanes: Lanes, sites: Array, strip: Strip, range_m: float, area_m2: floa
         strip: Of these lanes.
         range_m: Line of sight.
         area_m2: What the lanes see.
+        battery_s: (m,) what a battery of each site flies along lanes, for cells of whole batteries; None: any.
+        chunk_s: Seconds that `CHUNK_M` of a lane take.
+        turn_s: Seconds that each further stretch takes.
     """
     middles, lane, count = _chunks(lanes, strip)
-    range_m -= _CHUNK_M / 2  # stretches are judged by their middles
+    range_m -= CHUNK_M / 2  # stretches are judged by their middles
     chosen = choose_sites(middles, sites, lanes.direction_rad, range_m, area_m2)
-    owner = _along_lanes(_seconds(middles, sites[chosen], lanes.direction_rad, range_m), lane)
+    cost = _seconds(middles, sites[chosen], lanes.direction_rad, range_m)
+    if battery_s is None:
+        owner = _along_lanes(cost, lane)
+    else:
+        owner = _whole_batteries(cost, lane, chunk_s, turn_s, battery_s[chosen])
     change = np.flatnonzero((np.diff(lane) != 0) | (np.diff(owner) != 0)) + 1
     first = np.concatenate([[0], change])
     last = np.concatenate([change, [len(lane)]])
     offset = np.cumsum(count) - count
-    step = max(1, round(_CHUNK_M / strip.trigger_m)) * strip.trigger_m
+    step = max(1, round(CHUNK_M / strip.trigger_m)) * strip.trigger_m
     length = np.hypot(*(lanes.end - lanes.start).T)
     unit = (lanes.end - lanes.start) / np.maximum(length, 1e-9)[:, None]
     row = lane[first]
@@ -146,20 +166,60 @@ def _along_lanes(cost: Array, lane: NDArray[np.int64]) -> NDArray[np.int64]:
         cost: (n, m) seconds of flying stretch i from site j.
         lane: (n,) the lane of each stretch; lanes are contiguous.
     """
+    first = np.flatnonzero(np.append(True, lane[1:] != lane[:-1]))
+    count = np.diff(np.append(first, len(lane)))
+    longest = np.argsort(-count, kind="stable")  # all lanes go on side by side, the shorter ones fall out
+    first, count = first[longest], count[longest]
+    going = [int(np.searchsorted(-count, -step)) for step in range(int(count.max()))]
     before = np.empty(cost.shape, dtype=np.int32)
-    total = cost[0]
     everyone = np.arange(cost.shape[1])
-    for index in range(1, len(cost)):
-        if lane[index] != lane[index - 1]:
-            before[index] = int(np.argmin(total))
-            total = cost[index]
-            continue
-        best = int(np.argmin(total))
-        change = total[best] + _TURN_S < total
-        before[index] = np.where(change, best, everyone)
-        total = np.where(change, total[best] + _TURN_S, total) + cost[index]
+    total = cost[first]
+    for step, active in enumerate(going[1:], start=1):
+        index = first[:active] + step
+        best = total[:active].argmin(axis=1)
+        least = total[np.arange(active), best][:, None] + _TURN_S
+        change = least < total[:active]
+        before[index] = np.where(change, best[:, None], everyone)
+        total[:active] = np.where(change, least, total[:active]) + cost[index]
     owner = np.empty(len(cost), dtype=np.int64)
-    owner[-1] = int(np.argmin(total))
-    for index in range(len(cost) - 1, 0, -1):
+    owner[first + count - 1] = total.argmin(axis=1)
+    for step in range(len(going) - 1, 0, -1):
+        index = first[: going[step]] + step
         owner[index - 1] = before[index, owner[index]]
     return owner
+
+
+def _whole_batteries(
+    cost: Array, lane: NDArray[np.int64], chunk_s: float, turn_s: float, battery_s: Array
+) -> NDArray[np.int64]:
+    """The site of each stretch, sites with work for little more than whole batteries giving some of it away.
+
+    Sites get prices until each one's work fills whole batteries (an auction); the division with the fewest batteries is
+    kept, the first, unpriced one among them.
+
+    Args:
+        cost: See `_along_lanes`.
+        lane: See there.
+        chunk_s: Seconds that a stretch takes.
+        turn_s: What each run of stretches of one site takes besides.
+        battery_s: (m,) what one battery of each site flies, ways from and to home left out.
+    """
+    price = np.zeros(cost.shape[1])
+    best: tuple[float, NDArray[np.int64]] | None = None
+    for _ in range(_PRICE_ROUNDS):
+        owner = _along_lanes(cost + price, lane)
+        runs = np.append(True, (lane[1:] != lane[:-1]) | (owner[1:] != owner[:-1]))
+        work_s = chunk_s * np.bincount(owner, minlength=len(price)) + turn_s * np.bincount(
+            owner[runs], minlength=len(price)
+        )
+        need = work_s / battery_s
+        batteries = float(np.ceil(need + _SPARE / 2).sum())
+        if best is None or batteries < best[0]:
+            best = batteries, owner
+        wanted = np.maximum(np.round(need + _SPARE), 1.0) - _SPARE
+        short = need.sum() - wanted.sum()
+        for site in np.argsort(wanted - need)[: max(0, int(np.ceil(short)))]:  # not all can give: the fullest take more
+            wanted[site] += 1.0
+        price = price + _PRICE_STEP_S * np.clip(need - wanted, -0.5, 0.5)
+    assert best is not None
+    return best[1]

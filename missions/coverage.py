@@ -32,7 +32,7 @@ _STAND_OFF_M = 1.0
 _PASSES = 4
 # Lanes are whole trigger distances and this much more: a vehicle counts a waypoint as reached, and stops shooting, at
 # its radius of 2 m (WPNAV_RADIUS) and some lag before it; flights lost the last photograph of every lane at 1 m.
-_OVERRUN_M = 4.0
+OVERRUN_M = 4.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class _Rows:
         scale = np.where(tight, np.maximum(full - strip.trigger_m, 0.0) / np.maximum(first + last, 1e-9), 1.0)
         first, last = first * scale, last * scale
         length = full - first - last
-        wanted = np.minimum(np.ceil(length / strip.trigger_m - 1e-9) * strip.trigger_m + _OVERRUN_M, full)
+        wanted = np.minimum(np.ceil(length / strip.trigger_m - 1e-9) * strip.trigger_m + OVERRUN_M, full)
         share = first / np.maximum(first + last, 1e-9)
         grown = wanted - length
         return _Rows(self.y, self.low + first - grown * share, self.high - last + grown * (1 - share), self.row)
@@ -183,7 +183,7 @@ class _Rows:
         """Lengthens what mending left between two triggers to the next whole one, where nothing closed hinders."""
         for index in range(len(self.row)):
             length = self.high[index] - self.low[index]
-            missing = math.ceil((length - _OVERRUN_M) / strip.trigger_m - 1e-6) * strip.trigger_m + _OVERRUN_M - length
+            missing = math.ceil((length - OVERRUN_M) / strip.trigger_m - 1e-6) * strip.trigger_m + OVERRUN_M - length
             if missing < 1e-6:
                 continue
             y = self.y[self.row[index]]

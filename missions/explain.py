@@ -8,6 +8,7 @@ import numpy as np
 
 from missions.part import parts_of
 from missions.result import PlanResult
+from missions.spent import spent_by_all
 
 
 def bound_m(result: PlanResult) -> float:
@@ -64,10 +65,30 @@ def _path_lines(result: PlanResult) -> list[str]:
     ]
 
 
+def _time_lines(result: PlanResult) -> list[str]:
+    """Where the flight time goes, as shares of what lanes alone would take: area over lane and speed."""
+    task = result.task
+    used = spent_by_all(result.sorties, task.model)
+    alone_s = bound_m(result) * result.coverage.seen_once / task.profile.cruise_mps
+    parts = (
+        ("lanes", used.lanes_s),
+        ("links", used.links_s),
+        ("from and to home", used.home_s),
+        ("corners", used.corners_s),
+        ("climb and descent", used.vertical_s),
+        ("standing", used.stops_s),
+    )
+    said = ", ".join(f"{name} {seconds / alone_s:.3f}" for name, seconds in parts if seconds >= 0.0005 * alone_s)
+    return [
+        f"time: {used.total_s / 3600:.2f} h in the air, "
+        f"{used.total_s / alone_s:.3f} of seen area / (lane x speed): {said}"
+    ]
+
+
 def explain(result: PlanResult) -> list[str]:
     """Lines that say why a plan is as it is."""
     lines = [*result.task.reasons, *_direction_lines(result), *_split_lines(result)]
-    lines += _path_lines(result) if result.sweeps else []
+    lines += [*_path_lines(result), *_time_lines(result)] if result.sweeps else []
     views = sum(len(sortie.route.stops) for sortie in result.sorties)
     if views:
         lines.append(f"places: {views} of {len(result.task.shots)} photographs from standstills are planned")

@@ -133,6 +133,8 @@ class Router:
         """Shortest ways' lengths between every `start` (n, 2) and every `end` (m, 2): (n, m) metres, inf where none."""
         gap = start[:, None, :] - end[None, :, :]
         direct = np.hypot(gap[..., 0], gap[..., 1])
+        if not self._near(np.concatenate([start, end])):
+            return direct
         rows, columns = np.indices(direct.shape).reshape(2, -1)
         blocked = ~self.clear(start[rows], end[columns]).reshape(direct.shape)
         if not blocked.any():

@@ -1,0 +1,194 @@
+"""A lower bound on the flight time of a brigade's day that no plan with these lanes, sites and batteries can beat.
+
+Assumed: lanes in the direction of the sweep at the camera's spacing, as the planner lays them, each flown once at the
+cruise speed; an aircraft leaves from and returns to one site; what it photographs lies within the line of sight of that
+site; time and energy by the aircraft's own model; vertical climb and descent. Nothing is assumed of how lanes are dealt
+to sorties, ordered, or cut.
+
+1. A row of lanes takes at least as many visits by sorties as discs of line of sight are needed to hold its lanes:
+   counted exactly, row by row, by taking again and again the site that sees farthest from where the last one ended.
+2. A sortie that visits r rows, d apart, flies at least 2 (r - 1) d aside, out and back, and turns twice between two
+   rows: with the cheapest slant of the way across, each further row costs `row_s`.
+3. Each sortie climbs, descends, starts and stops.
+4. There are at least as many sorties as the energy of all this takes batteries, at the lowest power in level flight for
+   what is not along lanes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.coverage import Lanes
+from missions.energy import FlightModel
+from missions.frame import Array
+
+_SLANTS = np.radians(np.linspace(20.0, 160.0, 141))
+_LONG_M = 1000.0
+_CRUMB_M = 1.0
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A part of the area: its lanes, their spacing and height, metres."""
+
+    lanes: Lanes
+    lane_m: float
+    height_m: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The bound and what it is made of.
+
+    Attributes:
+        flight_s: No plan flies less.
+        lanes_s: Along lanes.
+        visits: Of rows by sorties.
+        sorties: Batteries.
+        unseen_m: Lanes beyond everybody's line of sight: whoever flies beside them flies them on the same visit.
+    """
+
+    flight_s: float
+    lanes_s: float
+    visits: int
+    sorties: int
+    unseen_m: float
+
+
+def _visits(low: Array, high: Array, begin: Array, end: Array) -> tuple[int, float]:
+    """Fewest of the intervals `begin`..`end` that hold the lanes `low`..`high` of a row, and metres in none of them."""
+    count, unseen_m = 0, 0.0
+    reached = -math.inf
+    for a, b in sorted(zip(low.tolist(), high.tolist(), strict=True)):
+        at = max(a, reached)
+        while at < b - _CRUMB_M:
+            useful = begin <= at + _CRUMB_M
+            farthest = float(end[useful].max()) if useful.any() else -math.inf
+            if farthest <= at + _CRUMB_M:  # seen by nobody: until the next site sees again
+                later = begin[begin > at + _CRUMB_M]
+                farthest = min(b, float(later.min()) if len(later) else b)
+                unseen_m += farthest - at
+                at = farthest
+                continue
+            count += 1
+            at = reached = farthest
+    return count, unseen_m
+
+
+def _chords(across: float, sites: Array, range_m: float) -> tuple[Array, Array]:
+    """Of one row, what each site sees: (k,) beginnings and (k,) ends; `sites` (m, 2) along and across."""
+    half = range_m**2 - (sites[:, 1] - across) ** 2
+    near = half > 0
+    reach = np.sqrt(half[near])
+    return sites[near, 0] - reach, sites[near, 0] + reach
+
+
+def rows_visited(lanes: Lanes, lane_m: float, sites: Array | None, range_m: float) -> tuple[int, float, float]:
+    """Fewest visits of rows by sorties, metres of lanes out of sight, and the rows' distance.
+
+    Args:
+        lanes: Of one direction.
+        lane_m: Their spacing by the camera.
+        sites: (m, 2) metres; None: a site may be anywhere, so that each sees a chord of a diameter.
+        range_m: Line of sight.
+    """
+    unit = np.array([math.cos(lanes.direction_rad), math.sin(lanes.direction_rad)])
+    normal = np.array([-unit[1], unit[0]])
+    low, high, across = lanes.start @ unit, lanes.end @ unit, lanes.start @ normal
+    places = None if sites is None else np.column_stack([sites @ unit, sites @ normal])
+    count, unseen_m = 0, 0.0
+    rows, spacing = _grid_rows(lanes, across, lane_m)
+    for row in rows:
+        mine: NDArray[np.bool_] = lanes.row == row
+        if places is None:
+            count += _anywhere(low[mine], high[mine], 2 * range_m)
+            continue
+        begin, end = _chords(float(across[mine].mean()), places, range_m)
+        visits, lost_m = _visits(low[mine], high[mine], begin, end)
+        count, unseen_m = count + visits, unseen_m + lost_m
+    return count, unseen_m, spacing
+
+
+def _anywhere(low: Array, high: Array, width: float) -> int:
+    count, reached = 0, -math.inf
+    for a, b in sorted(zip(low.tolist(), high.tolist(), strict=True)):
+        while max(a, reached) < b - _CRUMB_M:
+            reached = max(a, reached) + width
+            count += 1
+    return count
+
+
+def row_s(model: FlightModel, lane_m: float) -> float:
+    """Seconds that a further row costs a sortie at least: the cheapest way across to it, and as far back again."""
+    speed = model.profile.cruise_mps
+    extra = []
+    for angle in _SLANTS:
+        ahead = lane_m / math.tan(angle)
+        for way in (1.0, -1.0):  # the next row is flown on, or back
+            points = np.array([(-_LONG_M, 0.0), (0.0, 0.0), (ahead, lane_m), (ahead + way * _LONG_M, lane_m)])
+            alone = model.route(np.array([(0.0, 0.0), (2 * _LONG_M, 0.0)]))[0]
+            extra.append(model.route(points)[0] - alone)
+    return min(extra) + lane_m / speed
+
+
+def _grid_rows(lanes: Lanes, across: Array, lane_m: float) -> tuple[NDArray[np.int64], float]:
+    """Rows that lie on the even grid, and its spacing: short lanes added between rows are left out of the count."""
+    rows, first = np.unique(lanes.row, return_index=True)
+    places = across[first]
+    gaps = np.diff(np.sort(places))
+    spacing = float(np.median(gaps[gaps > 0.5 * lane_m])) if len(gaps) else lane_m
+    length = np.bincount(lanes.row, weights=np.hypot(*(lanes.end - lanes.start).T))
+    base = places[int(np.argmax(length[rows]))]
+    step = (places - base) / spacing
+    return rows[np.abs(step - np.round(step)) < 0.02], spacing
+
+
+def _least_w(model: FlightModel) -> float:
+    return float(model.power_w(np.linspace(0.0, model.profile.max_airspeed_mps, 200)).min())
+
+
+def lower_bound(
+    parts: Sequence[Swept], model: FlightModel, battery_wh: float, sites: Array | None, range_m: float
+) -> Bound:
+    """The bound for a whole area.
+
+    Args:
+        parts: The area by height.
+        model: Time and energy in the wind.
+        battery_wh: What a battery may give, the reserve left out.
+        sites: (m, 2) take-off sites, metres; None: anywhere.
+        range_m: Line of sight.
+    """
+    lanes_s, energy_wh, per_sortie_wh = 0.0, 0.0, 0.0
+    visits, unseen_m = 0, 0.0
+    sortie_s = math.inf
+    least_w = _least_w(model)
+    counted = []
+    for part in parts:
+        _, seconds, energy = model.straight(part.lanes.end - part.lanes.start)
+        _, _, back = model.straight(part.lanes.start - part.lanes.end)
+        lanes_s += float(seconds.sum())
+        energy_wh += float(np.minimum(energy, back).sum())
+        mine, lost_m, spacing = rows_visited(part.lanes, part.lane_m, sites, range_m)
+        counted.append((mine, row_s(model, spacing)))
+        visits, unseen_m = visits + mine, unseen_m + lost_m
+        up, down = model.climb(part.height_m), model.descent(part.height_m)
+        stop_s = float(model.corner_s(np.array([-1.0]), model.profile.cruise_mps)[0])
+        if up[0] + down[0] + stop_s < sortie_s:
+            sortie_s, per_sortie_wh = up[0] + down[0] + stop_s, up[1] + down[1] + least_w * stop_s / 3600
+    rows_s = sum(mine * cost for mine, cost in counted)
+    dearest_s = max(cost for _, cost in counted)  # the first row of a sortie is free: at most the dearest of them
+    sorties = 1
+    for _ in range(50):
+        fixed_s = max(rows_s - sorties * dearest_s, 0.0)
+        needed = (energy_wh + least_w * fixed_s / 3600) / (battery_wh - per_sortie_wh)
+        if math.ceil(needed - 1e-9) == sorties:
+            break
+        sorties = math.ceil(needed - 1e-9)
+    fixed_s = max(rows_s - sorties * dearest_s, 0.0)
+    return Bound(lanes_s + fixed_s + sorties * sortie_s, lanes_s, visits, sorties, unseen_m)
