@@ -21,6 +21,8 @@ from tests.imagery.ground_maker import ORIGIN, Camera, Ground, Shot, expose, to_
 CAMERA = Camera(400, 300, 280.0, -0.02)
 HEIGHT_M = 45.0
 GSD_M = HEIGHT_M / CAMERA.focal_px
+# Claims with 1 m of noise either way turn and scale a block of 40 m by about half as much; ties say how it fits itself.
+PLACED_M, FITS_PX = 1.0, 0.5
 Place = tuple[float, float] | None
 Look = Callable[[np.ndarray], np.ndarray]
 
@@ -126,6 +128,7 @@ def test_photographs_that_do_not_overlap_are_laid_apart_and_named(tmp_path: Path
     assert all(f"DJI_000{n}.JPG" in page for n in (1, 2, 3))
 
 
+@pytest.mark.slow
 def test_frames_of_one_spot_have_the_scale_of_their_height(tmp_path: Path, ground: Ground) -> None:
     shoot(tmp_path / "frames", ground, [Shot(0, 0, HEIGHT_M, 50.0 * n) for n in range(5)])
     report, warnings, _ = made(tmp_path)
@@ -153,7 +156,7 @@ def test_positions_of_other_photographs_are_refused(tmp_path: Path, ground: Grou
 
 def test_swapped_and_distant_positions_and_water_are_named(tmp_path: Path, ground: Ground) -> None:
     """One file with longitude and latitude exchanged, one 30 km off, one of water: the others make their map."""
-    shots = lanes(per_lane=4)
+    shots = lanes()
     frames = tmp_path / "frames"
     shoot(frames, ground, shots)
     claim = {"RelativeAltitude": "+45.0"}
@@ -165,7 +168,7 @@ def test_swapped_and_distant_positions_and_water_are_named(tmp_path: Path, groun
     assert set(why) == {"DJI_0003.JPG", "DJI_0020.JPG"}
     assert "swapped" in why["DJI_0003.JPG"] and "km from every" in why["DJI_0020.JPG"]
     assert "经纬度可能写反" in page and "公里" in page
-    assert report.frames_matched == 7 and "DJI_0021.JPG" in warnings
+    assert report.frames_matched == 5 and "DJI_0021.JPG" in warnings
     assert size_m(tmp_path) < 200.0
 
 
@@ -178,7 +181,8 @@ def test_two_cameras_one_of_them_upright_make_one_map(tmp_path: Path, ground: Gr
     report, warnings, _ = made(tmp_path)
     assert report.frames_matched == report.frames_total == 12 and warnings == ""
     assert len(read_poses(tmp_path / "poses.json").lenses) == 2
-    assert relative_error_m(tmp_path, names(shots) | names(upright, 20)) < 3.0 * GSD_M
+    assert report.tie_rms_px is not None and report.tie_rms_px < FITS_PX
+    assert relative_error_m(tmp_path, names(shots) | names(upright, 20)) < PLACED_M
 
 
 @pytest.mark.slow
@@ -187,7 +191,7 @@ def test_oblique_views_with_angles_are_mapped(tmp_path: Path, ground: Ground) ->
     shoot(tmp_path / "frames", ground, shots)
     report, _, _ = made(tmp_path)
     assert report.frames_matched == 8
-    assert relative_error_m(tmp_path, names(shots)) < 1.0
+    assert relative_error_m(tmp_path, names(shots)) < PLACED_M
 
 
 @pytest.mark.slow
@@ -216,7 +220,7 @@ def test_other_light_makes_the_same_map(tmp_path: Path, ground: Ground, light: s
     shoot(tmp_path / "frames", ground, shots, look=looks[light])
     report, warnings, _ = made(tmp_path)
     assert report.frames_matched == 8 and warnings == ""
-    assert relative_error_m(tmp_path, names(shots)) < 3.0 * GSD_M
+    assert relative_error_m(tmp_path, names(shots)) < PLACED_M
     assert report.model_extra is not None and report.model_extra["colour_residual"] is not None
 
 

@@ -61,7 +61,7 @@ def test_a_car_that_drove_on_spoils_nothing() -> None:
     assert after is not None and after < 1.5
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.0, 0.4))
 def test_no_frame_is_drowned_or_burnt(seed: int, spoil: float) -> None:
     seen = block(seed, 3, spoil)
