@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from missions.coverage import Lanes, Strip
+from missions.coverage import OVERRUN_M, Lanes, Strip
 from missions.frame import Array
 
 _ACROSS_WEIGHT = 3.0
@@ -129,7 +129,8 @@ def deal(
         turn_s: Seconds that each further stretch takes.
     """
     middles, lane, count = _chunks(lanes, strip)
-    range_m -= CHUNK_M / 2  # stretches are judged by their middles
+    # Stretches are judged by their middles, and lie beside the line of their pair; cuts are rounded to photographs.
+    range_m -= CHUNK_M / 2 + strip.lane_m / 2 + strip.trigger_m / 2 + OVERRUN_M
     chosen = choose_sites(middles, sites, lanes.direction_rad, range_m, area_m2)
     cost = _seconds(middles, sites[chosen], lanes.direction_rad, range_m)
     if battery_s is None:
