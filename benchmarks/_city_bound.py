@@ -34,9 +34,10 @@ _CRUMB_M = 1.0
 
 @dataclass(frozen=True)
 class Swept:
-    """A part of the area: its lanes, their spacing and height, metres."""
+    """A part of the area: its lanes, their spacing and height, and its sites (m, 2), None: anywhere; metres."""
 
     lanes: Lanes
+    sites: Array | None
     lane_m: float
     height_m: float
 
@@ -152,16 +153,13 @@ def _least_w(model: FlightModel) -> float:
     return float(model.power_w(np.linspace(0.0, model.profile.max_airspeed_mps, 200)).min())
 
 
-def lower_bound(
-    parts: Sequence[Swept], model: FlightModel, battery_wh: float, sites: Array | None, range_m: float
-) -> Bound:
+def lower_bound(parts: Sequence[Swept], model: FlightModel, battery_wh: float, range_m: float) -> Bound:
     """The bound for a whole area.
 
     Args:
         parts: The area by height.
         model: Time and energy in the wind.
         battery_wh: What a battery may give, the reserve left out.
-        sites: (m, 2) take-off sites, metres; None: anywhere.
         range_m: Line of sight.
     """
     lanes_s, energy_wh, per_sortie_wh = 0.0, 0.0, 0.0
@@ -174,7 +172,7 @@ def lower_bound(
         _, _, back = model.straight(part.lanes.start - part.lanes.end)
         lanes_s += float(seconds.sum())
         energy_wh += float(np.minimum(energy, back).sum())
-        mine, lost_m, spacing = rows_visited(part.lanes, part.lane_m, sites, range_m)
+        mine, lost_m, spacing = rows_visited(part.lanes, part.lane_m, part.sites, range_m)
         counted.append((mine, row_s(model, spacing)))
         visits, unseen_m = visits + mine, unseen_m + lost_m
         up, down = model.climb(part.height_m), model.descent(part.height_m)

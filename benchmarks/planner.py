@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -346,22 +347,23 @@ def bench_bound(folder: Path) -> None:
     assert task.roster is not None
     parts = parts_of(task)[0]
     ideal_s = sum(part.target.area / (part.strip.lane_m * task.profile.cruise_mps) for part in parts)
+    given = task.frame.to_xy(task.request.sites)
     swept = []
     for part in parts:
         direction_rad = sweeps(part.target, part.strip, task.model)[0].direction_rad
         lanes = lanes_in(task, part, direction_rad)
-        swept.append(Swept(lanes, part.strip.lane_m, part.strip.height_agl_m))
+        usable = given[part.ground.open_points(given)]
+        swept.append(Swept(lanes, usable, part.strip.lane_m, part.strip.height_agl_m))
     health = float(np.mean([crew.machine.battery_health for crew in crews_of(task.roster, task.profile)]))
     battery_wh = task.model.budget_wh(health)
-    sites = task.frame.to_xy(task.request.sites)
-    sites = sites[parts[-1].ground.open_points(sites)]
-    for name, places, range_m in (
-        ("these sites, line of sight 1.5 km", sites, 1500.0),
-        ("these sites, line of sight 2 km", sites, 2000.0),
-        ("sites anywhere, 1.5 km", None, 1500.0),
-        ("sites anywhere, 2 km", None, 2000.0),
+    anywhere = [replace(one, sites=None) for one in swept]
+    for name, chosen, range_m in (
+        ("these sites, line of sight 1.5 km", swept, 1500.0),
+        ("these sites, line of sight 2 km", swept, 2000.0),
+        ("sites anywhere, 1.5 km", anywhere, 1500.0),
+        ("sites anywhere, 2 km", anywhere, 2000.0),
     ):
-        found = lower_bound(swept, task.model, battery_wh, places, range_m)
+        found = lower_bound(chosen, task.model, battery_wh, range_m)
         print(
             f"bound: {name:36s} {found.flight_s / ideal_s:.3f} ({found.flight_s / 3600:.1f} h: lanes "
             f"{found.lanes_s / 3600:.1f} h, at least {found.visits} visits of rows and {found.sorties} sorties; "

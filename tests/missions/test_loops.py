@@ -170,6 +170,6 @@ def test_a_day_flies_no_less_than_the_bound_and_its_time_adds_up(draw: Draw, tmp
     task = result.task
     place = task.area
     lanes = cover(place, shapely.MultiPolygon(), task.strip, result.sweeps[0][0].direction_rad)
-    swept = Swept(lanes, task.strip.lane_m, task.strip.height_agl_m)
-    bound = lower_bound([swept], task.model, task.model.budget_wh(), task.frame.to_xy(request.sites), 1500.0)
+    swept = Swept(lanes, task.frame.to_xy(request.sites), task.strip.lane_m, task.strip.height_agl_m)
+    bound = lower_bound([swept], task.model, task.model.budget_wh(), 1500.0)
     assert 0.8 * flown_s < bound.flight_s < flown_s
