@@ -9,7 +9,7 @@ from typing import Any
 from inference.context import DetectContext
 from inference.frames import Look
 from inference.heights import HeightChange
-from inference.proposals import Proposal
+from inference.proposals import Proposal, allowance, sides_m
 from inference.second_look import Judge, look_again
 from inference.sites import Family
 from inference.sureness import Evidence, probability
@@ -85,7 +85,9 @@ def gather(
     rises = heights or [surfaces.change(p, everything) if surfaces else None for p in everything]
     earlier = before if before is not None else [None] * len(proposals)
     first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
-    keep = [i for i, e in enumerate(first) if probability(e, weights) >= WORTH_A_LOOK]
+    hopes = [probability(e, weights) for e in first]
+    keep = [i for i in range(len(first)) if hopes[i] >= WORTH_A_LOOK]
+    keep = sorted(sorted(keep, key=lambda i: -hopes[i])[: allowance(context.area_m2)])
     proposals = [proposals[i] for i in keep]
     kept, then = [rises[i] for i in keep], [earlier[i] for i in keep]
     polygons = [p.polygon for p in proposals]
@@ -120,7 +122,22 @@ def _evidence(
     proposal: Proposal, height: HeightChange | None, looks: tuple[float, ...], before: float | None
 ) -> Evidence:
     rise, noise = (height.median_m, height.noise_m) if height else (None, 0.3)
-    return Evidence(proposal.mean, proposal.peak, proposal.area_m2, looks, rise, noise, before)
+    extra = proposal.extra
+    return Evidence(
+        proposal.mean,
+        proposal.peak,
+        proposal.area_m2,
+        looks,
+        rise,
+        noise,
+        before,
+        sides_m=sides_m(proposal.polygon),
+        built=(extra["built_before"], extra["built_now"]) if "built_now" in extra else None,
+        beside=extra.get("beside"),
+        green=extra.get("green"),
+        rough_m=extra.get("rough"),
+        risen=bool(extra.get("risen")),
+    )
 
 
 def weighed(

@@ -1,10 +1,10 @@
-"""What changed between two days: register each window, let the Siamese network propose, outline what it saw."""
+"""What changed between two days: register each window, let network and surfaces propose, outline what they saw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -12,23 +12,30 @@ import numpy as np
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
+from shapely import STRtree
 from shapely.geometry import box
 
 from inference.engine import Model, sigmoid
 from inference.errors import InferenceError
-from inference.proposals import Field, Proposal, find, join
+from inference.proposals import Field, Proposal, find, join, sides_m
 from inference.registration import Shift, moved, register
+from inference.rises import Rises, open_rises
 from inference.windows import Grid, Mask, Rgb, Tile, View, grid_of, metric_crs, on_grid, open_raster, read_rgb, tiles
 
 Progress = Callable[[int, int, str], None]
 
 CORE_PX, HALO_PX = 384, 64
 # Proposals are cut low; the calibrated probability decides afterwards, with height and second looks.
-LOW, HIGH = 0.30, 0.45
+LOW, HIGH, TIGHT = 0.30, 0.45, 0.5
 # A new structure smaller than this is noise at 0.16 m (the smallest that must be found is 6 m2).
 MIN_AREA_M2 = 2.5
 # Two pieces nearer than this are one structure.
 REACH_M = 0.7
+# What rose without the network's word must be more than a hedge or a bin.
+MIN_RISEN_M2 = 4.0
+# A rise that shares so much of itself with what the network proposed is that thing.
+SAME_SHARE = 0.4
+COMPACT_SHARE = 0.6
 # Two days that disagree by more than this over the whole mosaic do not show one place.
 MAX_GLOBAL_M = 8.0
 _PROBE_GSD_M, _PROBE_PX, _PROBES = 0.4, 512, 9
@@ -132,15 +139,99 @@ def _beside(built_before: Field) -> Field:
     return np.asarray(cv2.dilate(built_before, np.ones((9, 9), np.uint8)), np.float32)
 
 
+def _greenness(rgb: Rgb) -> Field:
+    """Excess green, -1..1, on the output's cells: leaves lie above 0.1, most of what is built near 0."""
+    r, g, b = np.moveaxis(rgb[::_OUT, ::_OUT].astype(np.float32), -1, 0)
+    return np.asarray((2 * g - r - b) / (r + g + b + 1.0), np.float32)
+
+
+def _roughness(metres: Field) -> Field:
+    """Spread of a surface's rise within a metre: a roof is smooth, a wrong match and a crown are not."""
+    filled = np.nan_to_num(metres, nan=0.0).astype(np.float32)
+    mean = cv2.blur(filled, (3, 3))
+    return np.asarray(np.sqrt(np.maximum(cv2.blur(filled * filled, (3, 3)) - mean * mean, 0.0)), np.float32)
+
+
 def _core(values: Field, tile: Tile) -> Field:
     edge = tile.halo // _OUT
     return values[edge : edge + tile.size // _OUT, edge : edge + tile.size // _OUT]
 
 
+@dataclass
+class _Found:
+    """Pieces of outlines, window by window."""
+
+    new: list[Proposal] = field(default_factory=list)
+    gone: list[Proposal] = field(default_factory=list)
+    risen: list[Proposal] = field(default_factory=list)
+
+
+def _look_over(model: Model, pair: _Windowed, tile: Tile, grid: Grid, rises: Rises | None, why: str | None) -> _Found:
+    """Outlines of one window's core: what the network says is new and gone, and what rose."""
+    new, gone, before, now = probabilities(model, pair.rgb_before, pair.rgb_after, pair.both)
+    maps = {"new": new, "built_before": before, "built_now": now, "beside": _beside(before)}
+    maps |= {"agreement": np.full_like(new, pair.shift.agreement), "green": _greenness(pair.rgb_after)}
+    rise = rises.over(Tile(tile.col // _OUT, tile.row // _OUT, tile.size // _OUT, tile.halo // _OUT)) if rises else None
+    if rise is not None:
+        maps["rough"] = _roughness(rise.metres)
+    extra = {name: _core(values, tile) for name, values in maps.items()}
+    at = grid.at(tile.col, tile.row) @ Affine.scale(_OUT)
+    found = _Found(
+        find(_core(new, tile), at, LOW, HIGH, extra, why, TIGHT), find(_core(gone, tile), at, LOW, HIGH, extra, why)
+    )
+    if rise is not None:
+        thing = _core(np.where(pair.both[::_OUT, ::_OUT], rise.thing, 0.0).astype(np.float32), tile)
+        found.risen = find(thing, at, 0.5, 0.5, extra, why)
+    return found
+
+
+def _fused(risen: list[Proposal], proposed: list[Proposal]) -> list[Proposal]:
+    """One proposal a thing: what the network and the surfaces propose, laid together.
+
+    Where the network outlined most of what rose, its outline stands. Where it saw but patches of one compact thing
+    that rose, the whole takes their place. Where it saw nothing, what rose stands alone.
+    """
+    tree = STRtree([p.polygon for p in proposed])
+    gone: set[int] = set()
+    out = []
+    for rise in risen:
+        near = [int(i) for i in tree.query(rise.polygon, predicate="intersects") if int(i) not in gone]
+        shared = {i: proposed[i].polygon.intersection(rise.polygon).area for i in near}
+        if sum(shared.values()) > SAME_SHARE * rise.area_m2:
+            continue
+        patches = [i for i in near if shared[i] > 0.5 * proposed[i].area_m2]
+        if len(patches) < len(near) or (patches and not _compact(rise)):
+            continue
+        gone.update(patches)
+        word = rise.extra["new"]
+        peak = max([word, *(proposed[i].peak for i in patches)])
+        out.append(replace(rise, mean=word, peak=peak, extra={**rise.extra, "risen": 1.0}))
+    return [p for i, p in enumerate(proposed) if i not in gone] + out
+
+
+def _compact(proposal: Proposal) -> bool:
+    """Whether an outline fills its box like a building; a wrong match of surfaces straggles."""
+    sides = sides_m(proposal.polygon)
+    return sides is not None and proposal.area_m2 > COMPACT_SHARE * sides[0] * sides[1]
+
+
+def _together(found: _Found, cell_m: float, result: ChangeResult) -> None:
+    """Welds the pieces of all windows into whole things."""
+    result.new = [p for p in join(found.new, cell_m, REACH_M) if p.area_m2 >= MIN_AREA_M2]
+    result.gone = [p for p in join(found.gone, cell_m, REACH_M) if p.area_m2 >= MIN_AREA_M2]
+    risen = [p for p in join(found.risen, cell_m, cell_m) if p.area_m2 >= MIN_RISEN_M2]
+    result.new = _fused(risen, result.new)
+
+
 def find_changes(
-    model: Model, after: Path, before: Path, shift: Shift, progress: Progress | None = None
+    model: Model,
+    after: Path,
+    before: Path,
+    shift: Shift,
+    progress: Progress | None = None,
+    surfaces: tuple[Path, Path] | None = None,
 ) -> ChangeResult:
-    """Compares two mosaics.
+    """Compares two mosaics, and the two days' surfaces where there are both.
 
     Args:
         model: A change model.
@@ -148,6 +239,7 @@ def find_changes(
         before: The earlier day's; other spacing, CRS and extent are fine.
         shift: `global_shift` of the two.
         progress: Called by window.
+        surfaces: Today's and the earlier day's surface; what rose is proposed, too (`extra["risen"]` 1).
 
     Returns:
         New and gone structures as outlines in the metric CRS of `after`.
@@ -155,18 +247,20 @@ def find_changes(
     Raises:
         InferenceError: Unreadable, or of different places.
     """
-    gsd_m = model.card.gsd_m
-    grid = _overlap_grid(after, before, gsd_m)
+    grid = _overlap_grid(after, before, model.card.gsd_m)
     result = ChangeResult(shift_m=(shift.dx_px, -shift.dy_px), note=shift.why)
-    new: list[Proposal] = []
-    gone: list[Proposal] = []
+    cells = Grid(
+        grid.crs, grid.gsd_m * _OUT, grid.left, grid.top, -(-grid.width_px // _OUT), -(-grid.height_px // _OUT)
+    )
+    whole = _Found()
+    poor = 0
     with ExitStack() as stack:
         now = stack.enter_context(open_raster(after))
         then = stack.enter_context(open_raster(before))
         todo = tiles(now, grid, CORE_PX, HALO_PX)
         now_vrt = stack.enter_context(on_grid(now, grid, Resampling.bilinear))
         then_vrt = stack.enter_context(on_grid(then, grid, Resampling.bilinear))
-        poor = 0
+        rises = stack.enter_context(open_rises(*surfaces, cells, result.shift_m) if surfaces else nullcontext())
         for done, tile in enumerate(todo):
             if progress:
                 progress(done, len(todo), "change")
@@ -175,15 +269,10 @@ def find_changes(
                 continue
             why = shift.why or pair.shift.why
             poor += why is not None
-            p_new, p_gone, built, _ = probabilities(model, pair.rgb_before, pair.rgb_after, pair.both)
-            at = grid.at(tile.col, tile.row) @ Affine.scale(_OUT)
-            agreement = np.full_like(p_new, pair.shift.agreement)
-            maps = {"built_before": built, "beside": _beside(built), "agreement": agreement}
-            extra = {name: _core(values, tile) for name, values in maps.items()}
-            new += find(_core(p_new, tile), at, LOW, HIGH, extra, why)
-            gone += find(_core(p_gone, tile), at, LOW, HIGH, extra, why)
-    cell_m = grid.gsd_m * _OUT
-    result.new = [p for p in join(new, cell_m, REACH_M) if p.area_m2 >= MIN_AREA_M2]
-    result.gone = [p for p in join(gone, cell_m, REACH_M) if p.area_m2 >= MIN_AREA_M2]
+            part = _look_over(model, pair, tile, grid, rises, why)
+            whole.new += part.new
+            whole.gone += part.gone
+            whole.risen += part.risen
+    _together(whole, cells.gsd_m, result)
     result.poor = poor / max(1, len(todo))
     return result

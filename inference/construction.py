@@ -10,7 +10,7 @@ from inference.change import find_changes
 from inference.context import DetectContext
 from inference.engine import Model
 from inference.labels import construction_label
-from inference.proposals import strongest
+from inference.proposals import allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import change_judge
@@ -19,6 +19,9 @@ from inference.windows import grid_of, on_grid, open_raster
 Progress = Callable[[int, int, str], None]
 # New structures are mostly of one or two storeys; frames must show them whole.
 TALL_M = 6.0
+# Comparing two surfaces at a place costs milliseconds: so many proposals a hectare are weighed before the few that are
+# worth a look in the frames are chosen. Edges of walls and crowns rise by the dozen.
+PER_HECTARE = 40
 
 
 def find_construction(
@@ -38,13 +41,15 @@ def find_construction(
     """
     assert request.baseline is not None
     before = request.baseline.mosaic
-    result = find_changes(model, request.mosaic, before, shift, progress)
+    surfaces = (request.dsm, request.baseline.dsm) if request.dsm and request.baseline.dsm else None
+    result = find_changes(model, request.mosaic, before, shift, progress, surfaces)
     with ExitStack() as stack:
         grid = grid_of(stack.enter_context(open_raster(request.mosaic)), model.card.gsd_m)
         then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
         east, north = result.shift_m
         judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
-        gathered = gather(strongest(result.new, context.area_m2), context, grid, judge, TALL_M, model.card.calibration)
+        proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
+        gathered = gather(proposals, context, grid, judge, TALL_M, model.card.calibration)
     found = []
     for g in gathered:
         rise = g.evidence.height_m

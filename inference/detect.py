@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagery.poses import Poses
@@ -41,6 +41,8 @@ def judge_patrol(request: DetectRequest, context: DetectContext, progress: Progr
     models = {"waste": serving_model("waste", request.models_dir)}
     notes: dict[str, object] = {}
     shift = global_shift(request.mosaic, request.baseline.mosaic) if request.baseline else None
+    if shift is not None and context.surfaces is not None:
+        context = replace(context, surfaces=context.surfaces.shifted((shift.dx_px, -shift.dy_px)))
     found = find_sanitation(models["waste"], request, context, shift, progress)
     if shift is not None:
         models["change"] = serving_model("change", request.models_dir)

@@ -48,9 +48,14 @@ class HeightChange:
 class Surfaces:
     """Two days' surfaces on one grid."""
 
-    def __init__(self, grid: Grid, after: View, before: View | None) -> None:
+    def __init__(self, grid: Grid, after: View, before: View | None, shift_m: tuple[float, float] = (0.0, 0.0)) -> None:
         self._grid, self._after, self._before = grid, after, before
+        self._slip = (round(shift_m[0] / grid.gsd_m), round(shift_m[1] / grid.gsd_m))
         self.crs = grid.crs
+
+    def shifted(self, shift_m: tuple[float, float]) -> Surfaces:
+        """The same surfaces, the earlier one moved (east, north) onto today's as its mosaic is, to a whole cell."""
+        return Surfaces(self._grid, self._after, self._before, shift_m)
 
     def _tile(self, polygon: BaseGeometry, margin_m: float) -> Tile:
         west, south, east, north = polygon.bounds
@@ -72,7 +77,8 @@ class Surfaces:
         if self._before is None:
             return None
         tile = self._tile(polygon, RING_M[1])
-        (now, sigma_now), (then, sigma_then) = read_surface(self._after, tile), read_surface(self._before, tile)
+        earlier = Tile(tile.col - self._slip[0], tile.row + self._slip[1], tile.size, tile.halo)
+        (now, sigma_now), (then, sigma_then) = read_surface(self._after, tile), read_surface(self._before, earlier)
         difference = now - then
         transform = self._grid.at(tile.col, tile.row)
         inside = _mask(polygon, difference.shape, transform)

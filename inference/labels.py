@@ -12,12 +12,12 @@ from importlib import resources
 from pathlib import Path
 from zipfile import BadZipFile
 
-import shapely
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 from shapely.geometry.base import BaseGeometry
 
 from inference.errors import InferenceError
+from inference.proposals import sides_m
 
 CONSTRUCTION = ("new_building", "shed", "extension", "altered_structure", "wall", "slab", "gone_structure")
 SANITATION = ("waste_heap", "litter", "spoil")
@@ -98,12 +98,9 @@ def construction_label(polygon: BaseGeometry, height_m: float | None, built_befo
     """
     if built_before > 0.5:
         return "altered_structure"
-    box = polygon.minimum_rotated_rectangle
-    if box.geom_type == "Polygon":
-        xs, ys = shapely.get_coordinates(box)[:3].T
-        sides = sorted((float(((xs[i] - xs[i + 1]) ** 2 + (ys[i] - ys[i + 1]) ** 2) ** 0.5)) for i in (0, 1))
-        if sides[0] < 1.2 and sides[1] > 6 * sides[0]:
-            return "wall"
+    sides = sides_m(polygon)
+    if sides is not None and sides[0] < 1.2 and sides[1] > 6 * sides[0]:
+        return "wall"
     if height_m is not None and height_m < SLAB_M:
         return "slab"
     if beside_built > 0.45:

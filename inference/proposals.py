@@ -17,6 +17,10 @@ from shapely.geometry.base import BaseGeometry
 from inference.merge import touching
 
 Field = NDArray[np.float32]
+# A place that rose and that no network spoke for ranks like one that it half believes in.
+RISEN_WORD = 0.4
+# A weak region is drawn in to this part of its own peak.
+OF_PEAK = 0.85
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,25 @@ class Proposal:
     unsure: str | None = None
 
 
-def _hysteresis(field: Field, low: float, high: float) -> NDArray[np.int32]:
-    """Labels of the regions above `low` that somewhere exceed `high`; 0 elsewhere."""
+def sides_m(polygon: BaseGeometry) -> tuple[float, float] | None:
+    """Short and long side of the smallest box around an outline; None where it has none."""
+    box = polygon.minimum_rotated_rectangle
+    if box.geom_type != "Polygon":
+        return None
+    a, b, c = shapely.get_coordinates(box)[:3]
+    one, two = float(np.hypot(*(b - a))), float(np.hypot(*(c - b)))
+    return min(one, two), max(one, two)
+
+
+def _hysteresis(field: Field, low: float, high: float, tight: float) -> NDArray[np.int32]:
+    """Labels of the regions above `low` that somewhere exceed `high`, drawn in to `tight`; 0 elsewhere."""
     count, labels = cv2.connectedComponents((field >= low).astype(np.uint8), connectivity=8)
     peaks = np.zeros(count, np.float32)
     np.maximum.at(peaks, labels.ravel().astype(np.intp), field.ravel())
     keep = peaks >= high
     keep[0] = False
-    return np.where(keep[labels], labels, 0).astype(np.int32)
+    level = np.maximum(low, np.minimum(tight, OF_PEAK * peaks))
+    return np.where(keep[labels] & (field >= level[labels]), labels, 0).astype(np.int32)
 
 
 def find(
@@ -57,27 +72,30 @@ def find(
     high: float,
     extra: dict[str, Field],
     unsure: str | None = None,
+    tight: float = 0.0,
 ) -> list[Proposal]:
     """Outlines the regions of a probability map.
 
     Args:
         field: (h, w) probability.
         transform: Cell corner to metres.
-        low: Regions are cut here.
+        low: Regions are told apart here.
         high: And must reach this somewhere.
         extra: Further (h, w) maps to average inside each region.
         unsure: Passed on to each proposal.
+        tight: Outlines are drawn in to this level, or to a part of the region's peak where that is lower.
 
     Returns:
         One proposal a region (or a part of it, where it touches the map's edge).
     """
-    labels = _hysteresis(field, low, high)
-    found = []
+    labels = _hysteresis(field, low, high, tight)
+    parts: dict[int, list[BaseGeometry]] = {}
     for geometry, value in outlines(labels, mask=labels > 0, connectivity=8, transform=transform):
-        polygon = shapely.make_valid(shape(geometry))
-        inside = labels == int(value)
-        if not inside.any():
-            continue
+        parts.setdefault(int(value), []).append(shapely.make_valid(shape(geometry)))
+    found = []
+    for value, pieces in parts.items():
+        polygon = pieces[0] if len(pieces) == 1 else shapely.union_all(pieces)
+        inside = labels == value
         scores = field[inside]
         means = {name: float(values[inside].mean()) for name, values in extra.items()}
         found.append(
@@ -123,19 +141,25 @@ def join(parts: Sequence[Proposal], cell_m: float, reach_m: float) -> list[Propo
     return [_smoothed(p, cell_m) for p in whole]
 
 
-def strongest(
-    proposals: Sequence[Proposal], area_m2: float, per_hectare: float = 4.0, least: int = 40
-) -> list[Proposal]:
-    """The proposals worth a second look, at most so many a hectare: a weak model costs recall, never minutes.
+def allowance(area_m2: float, per_hectare: float = 4.0, least: int = 40) -> int:
+    """How many proposals are worth a second look: a weak model costs recall, never minutes.
 
     Args:
-        proposals: Any number.
         area_m2: Ground photographed.
         per_hectare: A city takes 1,100 cases a day; four a hectare is far beyond what may be real.
-        least: Kept in any case.
+        least: Allowed in any case.
     """
-    most = max(least, int(per_hectare * area_m2 / 1e4))
-    return sorted(proposals, key=lambda p: -p.mean * min(1.0, p.area_m2 / 2.0) ** 0.25)[:most]
+    return max(least, int(per_hectare * area_m2 / 1e4))
+
+
+def strongest(proposals: Sequence[Proposal], most: int) -> list[Proposal]:
+    """At most so many proposals, by the network's word and the size, or by how large a part of the surface rose."""
+
+    def strength(proposal: Proposal) -> float:
+        word = max(proposal.mean, RISEN_WORD * min(1.0, proposal.area_m2 / 10.0) * proposal.extra.get("risen", 0.0))
+        return word * min(1.0, proposal.area_m2 / 2.0) ** 0.25
+
+    return sorted(proposals, key=strength, reverse=True)[:most]
 
 
 def _smoothed(proposal: Proposal, cell_m: float) -> Proposal:

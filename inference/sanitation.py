@@ -8,7 +8,7 @@ from inference.candidates import Candidate, Gathered, gather, weighed
 from inference.context import DetectContext
 from inference.engine import Model
 from inference.labels import waste_label
-from inference.proposals import Proposal, strongest
+from inference.proposals import Proposal, allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import scores_on, waste_judge
@@ -48,7 +48,7 @@ def find_sanitation(
         progress: Called by window.
     """
     everything, grid = find_waste(model, request.mosaic, progress)
-    proposals = strongest(everything, context.area_m2)
+    proposals = strongest(everything, allowance(context.area_m2))
     before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
     gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, model.card.calibration, before)
     return [_candidate(g, model) for g in gathered]

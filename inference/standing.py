@@ -28,7 +28,7 @@ from inference.engine import Model, sigmoid
 from inference.errors import InferenceError
 from inference.labels import construction_label
 from inference.permits import read_permits
-from inference.proposals import Field, Proposal, find, join, strongest
+from inference.proposals import Field, Proposal, allowance, find, join, strongest
 from inference.request import DetectRequest
 from inference.second_look import Judge
 from inference.windows import Grid, Mask, Rgb, Tile, grid_of, on_grid, open_raster, read_rgb, tiles
@@ -148,7 +148,7 @@ def find_unregistered(
     permits = read_permits(request.permits, context.crs) if request.permits else []
     everything, grid = find_buildings(model, request.mosaic, progress)
     # Work under a permit stays in, to be labelled so; only what is on record is taken off.
-    proposals = strongest(beyond(everything, record), context.area_m2)
+    proposals = strongest(beyond(everything, record), allowance(context.area_m2))
     surfaces = context.surfaces
     roofs = [p.polygon for p in everything]
     heights = [surfaces.above_ground(p.polygon, roofs) if surfaces else None for p in proposals]

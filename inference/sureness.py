@@ -16,6 +16,10 @@ from scipy.optimize import minimize
 
 # Evidence is clipped: no single cue may outweigh all others.
 _LOGIT = 5.0
+# Cars rise so far at most (a car is 1.5 m high, a smooth surface shows less).
+CAR_HEIGHT_M = 1.7
+# Lorries, buses, containers: 2.5 m wide (GB 1589-2016: 2.55 m at most), drawn up to half a metre wider each side.
+LORRY_WIDTH_M = (1.6, 3.4)
 # Weight of a candidate with cues taken away, beside the candidate itself.
 POORER = 0.3
 # Weights used until a fit exists: the network's own word, tempered.
@@ -32,6 +36,16 @@ DEFAULT = {
     "before": 0.0,
     "compared": 0.0,
     "measured": 0.0,
+    "risen": 0.0,
+    "tall": 0.0,
+    "built": 0.0,
+    "appeared": 0.0,
+    "beside": 0.0,
+    "green": 0.0,
+    "rough": 0.0,
+    "narrow": 0.0,
+    "lorry": 0.0,
+    "size": 0.0,
 }
 # The network's word, the frames, the rise and the size can only speak for a thing; flatness and an earlier day that
 # looked the same only against it.
@@ -48,6 +62,16 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "before": (-3, 0),
     "compared": (None, None),
     "measured": (None, None),
+    "risen": (None, None),
+    "tall": (0, 4),
+    "built": (0, 2),
+    "appeared": (0, 4),
+    "beside": (None, None),
+    "green": (-4, 0),
+    "rough": (-4, 0),
+    "narrow": (-4, 0),
+    "lorry": (-4, 0),
+    "size": (0, 3),
 }
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
 
@@ -64,6 +88,12 @@ class Evidence:
         height_m: Rise of the surface, or None where unknown.
         height_noise_m: What no change looks like there.
         before: What the network said of the same place on the earlier day, or None.
+        sides_m: Short and long side of the smallest box around it, or None.
+        built: What the network says is built there, on the earlier day and today, or None.
+        beside: What was built close by on the earlier day, or None.
+        green: Excess green inside, or None.
+        rough_m: Spread of the rise within a metre, or None.
+        risen: The surface alone proposed it.
     """
 
     mean: float
@@ -73,6 +103,12 @@ class Evidence:
     height_m: float | None = None
     height_noise_m: float = 0.3
     before: float | None = None
+    sides_m: tuple[float, float] | None = None
+    built: tuple[float, float] | None = None
+    beside: float | None = None
+    green: float | None = None
+    rough_m: float | None = None
+    risen: bool = False
 
 
 def logit(p: float) -> float:
@@ -86,7 +122,10 @@ def features(evidence: Evidence) -> dict[str, float]:
 
     `looks` is the mean log-odds over the frames; `height` how far the rise stands above 0.7 m, in units of its noise;
     `flat` 1 where the surface is known not to have risen half a metre; `rise` 1 where it rose at all (a heap does);
-    `before` the log-odds on the earlier day: what fires on both days is mostly a texture.
+    `before` the log-odds on the earlier day: what fires on both days is mostly a texture. `risen` and what follows
+    weigh what the surface proposes: `tall` how a rise stands to a car's, `built` and `appeared` what the network says
+    is built there now and was not then, `green` leaves, `rough` wrong matches and crowns, `narrow` the edges of
+    standing walls, `lorry` a vehicle's measures away from any house, `size` the area of what rose.
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)
@@ -103,12 +142,45 @@ def features(evidence: Evidence) -> dict[str, float]:
         "before": 0.0 if evidence.before is None else logit(evidence.before),
         "compared": 0.0 if evidence.before is None else 1.0,
         "measured": 0.0 if rise is None else 1.0,
+    } | _features_of_what_rose(evidence)
+
+
+def _features_of_what_rose(evidence: Evidence) -> dict[str, float]:
+    rise = evidence.height_m
+    then, now = evidence.built or (0.0, 0.0)
+    short, long = evidence.sides_m or (3.0, 3.0)
+    known, risen = evidence.built is not None, evidence.risen
+    tall = 0.0 if rise is None or not risen else float(np.clip((rise - CAR_HEIGHT_M) / 0.6, -1.5, 2.0))
+    return {
+        "risen": float(risen),
+        "tall": tall,
+        "built": logit(now) if known else 0.0,
+        "appeared": now - then if known else 0.0,
+        "beside": evidence.beside or 0.0,
+        "green": float(np.clip(((evidence.green or 0.0) - 0.06) / 0.12, 0.0, 2.0)),
+        "rough": float(np.clip(((evidence.rough_m or 0.0) - 0.5) / 0.5, 0.0, 3.0)) if risen else 0.0,
+        "narrow": float(np.clip((2.6 - short) / 0.8, 0.0, 2.0)) if risen else 0.0,
+        "lorry": _lorry(short, long, rise, evidence.beside or 0.0),
+        "size": float(np.clip(np.log(max(evidence.area_m2, 0.1) / 10.0), -1.0, 2.0)) if risen else 0.0,
     }
+
+
+def _lorry(short_m: float, long_m: float, rise_m: float | None, beside: float) -> float:
+    """1 for what has a lorry's or a container's measures and no house beside it, falling off outside them."""
+    if rise_m is None:
+        return 0.0
+    width = np.clip((LORRY_WIDTH_M[1] + 0.5 - short_m) / 0.5, 0, 1) * (short_m > LORRY_WIDTH_M[0])
+    length = np.clip((long_m - 4.0) / 1.0, 0, 1) * np.clip((18.0 - long_m) / 3.0, 0, 1)
+    height = np.clip((4.6 - rise_m) / 0.4, 0, 1) * np.clip((rise_m - 0.9) / 0.3, 0, 1)
+    return float(width * length * height * np.clip((0.55 - beside) / 0.2, 0, 1))
 
 
 def without(evidence: Evidence) -> list[Evidence]:
     """The same candidate with fewer cues: no earlier day; no frames; neither of them nor a surface."""
     alone = replace(evidence, before=None)
+    if evidence.risen:
+        # Without surfaces there would be no such candidate.
+        return [alone, replace(evidence, looks=())]
     return [alone, replace(evidence, looks=()), replace(alone, looks=(), height_m=None)]
 
 
@@ -136,10 +208,10 @@ def fit(evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0) 
         return dict(DEFAULT)
     # A patrol without an earlier day, a surface or frames is judged by the same weights: each candidate is shown to
     # the fit with its cues taken away, too, at less weight, so that what is missing is not mistaken for a bad sign.
-    poorer = [p for e in evidence for p in without(e)]
-    share = len(poorer) // len(evidence)
-    table = np.array([[features(e)[name] for name in FEATURES] for e in (*evidence, *poorer)])
-    labels = np.concatenate([labels, np.repeat(labels, share)])
+    poorer = [(p, label) for e, label in zip(evidence, labels, strict=True) for p in without(e)]
+    rows = [features(e) for e in (*evidence, *(p for p, _ in poorer))]
+    table = np.array([[row[name] for name in FEATURES] for row in rows])
+    labels = np.concatenate([labels, [label for _, label in poorer]])
     counts = np.concatenate([np.ones(len(evidence)), np.full(len(poorer), POORER)])
     start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
 

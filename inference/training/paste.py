@@ -53,7 +53,8 @@ def donors(scenes: Sequence[Scene], family: str, least_px: float = 5.0, most_px:
 
 
 def _placing(donor: Donor, rng: Rng, size: int) -> NDArray[np.float64]:
-    angle, scale = rng.uniform(0, 2 * np.pi), float(np.exp(rng.uniform(-0.35, 0.35)))
+    # More often smaller than larger: small things are what is missed.
+    angle, scale = rng.uniform(0, 2 * np.pi), float(np.exp(rng.uniform(-0.6, 0.3)))
     c, s = np.cos(angle) * scale, np.sin(angle) * scale
     turn = np.array([[c, -s], [s, c]])
     to = rng.uniform(0.12, 0.88, 2) * size

@@ -23,6 +23,11 @@ SCALES = (0.75, 1.35)
 # Two days never lie on each other exactly; the guard takes out what is beyond this (pixels of the change model).
 MISREGISTRATION_PX = 2.5
 _OUT = 2
+# Below this a structure is small: the network misses most of those, so they are a kind of their own when drawing.
+_SMALL_M2 = 15.0
+# A cell of a thing this large weighs 1; of a smaller one more, so that a shed of 6 m2 is not a rounding error beside a
+# hall of 300; at most so much more.
+_WEIGHTY_M2, _MOST_WEIGHT = 40.0, 3.0
 # Longer than any car.
 _LARGE_M = 5.5
 # The label of hard negatives (`inference.training.mining`).
@@ -97,6 +102,23 @@ def _draw(things: Sequence[Thing], matrix: NDArray[np.float64], size: int) -> Ta
         cells = np.round((points / _OUT - 0.5) * 16).astype(np.int32)
         cv2.fillPoly(mask, [cells], 1, shift=4)
     return mask.astype(np.float32)
+
+
+def _size_m2(thing: Thing, gsd_m: float) -> float:
+    """Area of a thing's outline."""
+    x, y = np.asarray(thing.polygon).T
+    return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 * gsd_m**2)
+
+
+def _weighed(things: Sequence[Thing], matrix: NDArray[np.float64], size: int, gsd_m: float) -> Target:
+    """1 everywhere, more on and about small things."""
+    weight = np.ones((size // _OUT, size // _OUT), np.float32)
+    for thing in things:
+        more = min(_MOST_WEIGHT, float(np.sqrt(_WEIGHTY_M2 / max(_size_m2(thing, gsd_m), 1.0))))
+        if more > 1.0:
+            about = cv2.dilate(_draw([thing], matrix, size), np.ones((5, 5), np.uint8))
+            weight = np.maximum(weight, 1.0 + (more - 1.0) * about)
+    return weight
 
 
 def _side(thing: Thing) -> float:
@@ -255,7 +277,8 @@ def change_sample(
     # Draw among kinds first, so that many distractors do not crowd out the few new structures.
     hard = [t for t in others if t.label == MINED]
     # New things by kind, too: extensions and walls are fewer than houses, and harder.
-    kinds = [[t for t in rising if t.label == name] for name in sorted({t.label for t in rising})]
+    sizes = {(t.label, _size_m2(t, scene.gsd_m) < _SMALL_M2) for t in rising}
+    kinds = [[t for t in rising if (t.label, _size_m2(t, scene.gsd_m) < _SMALL_M2) == one] for one in sorted(sizes)]
     risen = kinds[int(rng.integers(len(kinds)))] if kinds else []
     # Of what is no structure, large and small by turns: a lorry passes for a shed, of a hundred cars none does.
     sorts = {(t.label, _side(t) > _LARGE_M / scene.gsd_m) for t in others}
@@ -270,7 +293,7 @@ def change_sample(
     slip[:, :2] *= 1 + rng.normal(0, 0.002)
     source = scene.after if same or scene.before is None else scene.before
     before = _warp(source, slip, CROP_PX)
-    after, laid = _with_pasted(after, bank, rng, 0.55 if not rising else 0.0, 16.0)
+    after, laid = _with_pasted(after, bank, rng, 0.55 if not rising else 0.2, 16.0)
     pasted = _draw(laid, _HERE, CROP_PX)
     before, after = _with_traps(before, after, traps, scene, other, rng)
     built_after = _draw([*standing, *rising], matrix, CROP_PX)
@@ -291,5 +314,10 @@ def change_sample(
     known = 1.0 if standing or scene.card.source == "simulator" else 0.0
     # A container may be a lorry's load or a man's home: neither way, unless something else lies there.
     counts = 1.0 - _draw([t for t in others if t.label == "container"], matrix, CROP_PX) * (1 - np.maximum(new, gone))
-    weight = np.stack([counts] * 2 + [np.full_like(new, 0.25 * known) * counts] * 2)
+    large = [t for t in others if _side(t) > _LARGE_M / scene.gsd_m and t.label != "container"]
+    there = [] if same else [*rising, *falling]
+    heed = np.maximum(
+        _weighed([*there, *large], matrix, CROP_PX, scene.gsd_m), _weighed(laid, _HERE, CROP_PX, scene.gsd_m)
+    )
+    weight = np.stack([counts * heed] * 2 + [np.full_like(new, 0.25 * known) * counts] * 2)
     return Sample(images, np.stack(maps), weight)

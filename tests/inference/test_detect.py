@@ -154,6 +154,59 @@ def test_a_baseline_of_another_place_is_refused(town: tuple[DetectRequest, list]
         detect_patrol(replace(town[0], baseline=BaselineFiles(elsewhere)))
 
 
+def test_a_baseline_of_other_spacing_crs_and_extent_serves(town: tuple[DetectRequest, list], tmp_path: Path) -> None:
+    """The earlier day at 15 cm, in the next UTM zone, without its northern fifth: only what both show is compared."""
+    from rasterio.enums import Resampling
+    from rasterio.warp import calculate_default_transform, reproject
+
+    old = town[0].baseline
+    assert old is not None
+    with rasterio.open(old.mosaic) as source:
+        bounds = (source.bounds.left, source.bounds.bottom, source.bounds.right, source.bounds.top - 22.0)
+        transform, wide, high = calculate_default_transform(
+            CRS, "EPSG:32651", source.width, source.height, *bounds, resolution=0.15
+        )
+        profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": "EPSG:32651", "nodata": 0}
+        other = tmp_path / "other.tif"
+        with rasterio.open(other, "w", width=wide, height=high, transform=transform, **profile) as target:
+            for band in (1, 2, 3):
+                reproject(
+                    rasterio.band(source, band),
+                    rasterio.band(target, band),
+                    resampling=Resampling.average,
+                    dst_nodata=0,
+                )
+    sites = detect_patrol(
+        replace(town[0], baseline=BaselineFiles(other), dsm=None, budget=Budget(thresholds={"construction": 0.05}))
+    )
+    shapes = [_metres(f) for f in sites.features if f.properties.family == "construction"]
+    big = [p for f, kind, p in town[1] if f == "construction" and kind == "new" and p.bounds[3] < NORTH - 24]
+    found = [any(s.intersection(p).area > 0.3 * p.area for s in shapes) for p in big]
+    assert big and any(found)
+    assert all(s.bounds[1] < NORTH - 20 for s in shapes)
+
+
+@pytest.mark.slow
+def test_a_raster_of_40000_px_is_never_read_whole(tmp_path: Path) -> None:
+    """1.2 km at 3 cm, mostly empty, judged in a process of its own: its memory is what is asked for."""
+    import subprocess
+    import sys
+
+    path = tmp_path / "large.tif"
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": CRS, "tiled": True, "sparse_ok": True}
+    profile |= {"width": 40_000, "height": 40_000, "compress": "DEFLATE", "BIGTIFF": "YES"}
+    transform = Affine(0.03, 0, EAST, 0, -0.03, NORTH)
+    with rasterio.open(path, "w", transform=transform, blockxsize=512, blockysize=512, **profile) as dataset:
+        dataset.write(np.moveaxis(ground_texture(2048), -1, 0), window=((20_000, 22_048), (20_000, 22_048)))
+    code = (
+        "import resource, sys; from pathlib import Path; from inference.detect import DetectRequest, detect_patrol;"
+        "detect_patrol(DetectRequest(mosaic=Path(sys.argv[1])));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1024
+
+
 def test_a_baseline_that_cannot_be_laid_on_is_unsure(town: tuple[DetectRequest, list], tmp_path: Path) -> None:
     noise = _write(tmp_path / "noise.tif", ground_texture(1100, 3))
     sites = detect_patrol(

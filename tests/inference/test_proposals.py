@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine
 
-from inference.proposals import Proposal, find, join, strongest
+from inference.proposals import Proposal, allowance, find, join, strongest
 
 AT = Affine(0.16, 0, 100.0, 0, -0.16, 200.0)
 
@@ -54,7 +54,7 @@ def test_unsureness_is_passed_on() -> None:
 def test_a_weak_model_is_bounded_by_the_hectare() -> None:
     many = find(_field((10, 10, 30, 30, 0.9)), AT, 0.3, 0.5, {}) * 500
     weak = [Proposal(p.polygon, p.area_m2, i / 500, p.peak, {}) for i, p in enumerate(many)]
-    kept = strongest(weak, area_m2=160_000)
+    kept = strongest(weak, allowance(160_000))
     assert len(kept) == 64
     assert min(p.mean for p in kept) == pytest.approx(436 / 500)
-    assert len(strongest(weak, area_m2=100)) == 40
+    assert len(strongest(weak, allowance(100))) == 40

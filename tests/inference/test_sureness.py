@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from inference.sureness import (
     DEFAULT,
     Evidence,
     expected_calibration_error,
+    features,
     fit,
     probability,
     threshold_for_recall,
@@ -83,3 +86,16 @@ def test_a_promised_recall_needs_evidence() -> None:
 def test_no_single_cue_outweighs_all_others() -> None:
     sure = probability(Evidence(1.0, 1.0, 20.0), dict(DEFAULT))
     assert sure == pytest.approx(1 / (1 + np.exp(-5)))
+
+
+def test_a_lorry_is_told_by_its_measures_and_where_it_stands() -> None:
+    lorry = Evidence(0.6, 0.8, 20.0, height_m=2.6, sides_m=(2.6, 8.0), beside=0.05)
+    assert features(lorry)["lorry"] == 1.0
+    for other in ({"sides_m": (4.5, 8.0)}, {"height_m": 5.5}, {"beside": 0.8}, {"sides_m": (3.0, 3.2)}):
+        assert features(replace(lorry, **other))["lorry"] == 0.0
+
+
+def test_what_rose_alone_is_told_from_a_car_by_its_height() -> None:
+    risen = Evidence(0.05, 0.05, 9.0, height_m=1.3, risen=True)
+    assert features(risen)["tall"] < 0 < features(replace(risen, height_m=2.3))["tall"]
+    assert features(replace(risen, risen=False))["tall"] == 0.0
