@@ -56,13 +56,13 @@ def parts_of(task: Task) -> tuple[list[Part], list[Refusal]]:
     airspace, refused = task.airspace, []
     target = task.area.difference(shapely.union_all([airspace.no_fly, airspace.no_photo]))
     lost_m2 = task.area.area - target.area
+    names = ", ".join(zone.name for zone in task.zones if zone.kind in ("no-fly", "no-photo"))
     if target.area < 1.0:
         raise MissionsError(
-            f"zones of {task.request.zones} close all of {task.request.source}: nothing is left to photograph; "
-            "check the zones, their times, or move the area"
+            f"zones of {task.request.zones} ({names[:200]}) close all of {task.request.source}: nothing is left to "
+            "photograph; check the zones, their times, or move the area"
         )
     if lost_m2 > 1.0:
-        names = ", ".join(zone.name for zone in task.zones if zone.kind in ("no-fly", "no-photo"))
         refused.append(
             Refusal(
                 what=f"{lost_m2:,.0f} m2 of the area",

@@ -97,6 +97,14 @@ def test_a_hole_outside_its_shell_is_named(tmp_path: Path) -> None:
         read_area(geojson(tmp_path / "a.geojson", {"type": "Polygon", "coordinates": [shell, hole]}))
 
 
+def test_inverted_rings_are_the_same_area(tmp_path: Path) -> None:
+    shell = [[118.3, 35.0], [118.31, 35.0], [118.31, 35.01], [118.3, 35.01], [118.3, 35.0]]
+    hole = [[118.303, 35.003], [118.303, 35.006], [118.306, 35.006], [118.306, 35.003], [118.303, 35.003]]
+    plain = read_area(geojson(tmp_path / "a.geojson", {"type": "Polygon", "coordinates": [shell, hole]}))
+    inverted = {"type": "Polygon", "coordinates": [shell[::-1], hole[::-1]]}
+    assert shapely.equals(read_area(geojson(tmp_path / "b.geojson", inverted)), plain)
+
+
 def test_swapped_coordinates_are_recognised(tmp_path: Path) -> None:
     ring = [[35.0, 118.3], [35.01, 118.3], [35.01, 118.31], [35.0, 118.3]]
     with pytest.raises(MissionsError, match=r"swapped.*longitude first"):
@@ -209,7 +217,7 @@ def test_wrong_numbers_are_named(town: Path, change: dict, said: str) -> None:
 
 def test_a_zone_that_swallows_the_area_is_refused(town: Path, draw: Draw) -> None:
     zones = draw("z.geojson", [(shapely.box(-100, -100, 500, 500), {"kind": "no-fly", "name": "airport"})])
-    with pytest.raises(MissionsError, match="close all of"):
+    with pytest.raises(MissionsError, match=r"airport.*close all of.*move the area"):
         plan_patrol(PlanRequest(town, zones=zones))
 
 
