@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from imagery import cog, compose
 from imagery.report import read_report
 from imagery.stitch import StitchOptions, mosaic_block, stitch, work_folder
 from tests.imagery.ground_maker import Camera, Ground, fly
@@ -23,10 +24,15 @@ import sys, time
 from pathlib import Path
 import imagery.work
 imagery.work.FLUSH_S = 0.0
+import imagery.cog, imagery.compose
+imagery.cog.TILE_PX = imagery.compose.TILE_PX = 256
 from imagery.stitch import StitchOptions, stitch
 frames, out, stage, count = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+def kept_a_tile():
+    return any(journal.stat().st_size for journal in out.parent.rglob("*.journal"))
 def progress(done, total, what):
-    if what == stage and done >= count:
+    # Which photograph completes the first tile hangs on where the seams run.
+    if what == stage and done >= count and (what != "mosaic" or kept_a_tile()):
         print("there", done, total, flush=True)
         time.sleep(600)
 stitch(frames, out, StitchOptions(processes=1, dense=True), progress)
@@ -55,7 +61,12 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_killed_at_every_stage_and_still_the_same(frames: Path, tmp_path: Path) -> None:
+def test_killed_at_every_stage_and_still_the_same(
+    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small tiles, in the killed runs too: of eight photographs several must complete one before the last does.
+    for module in (cog, compose):
+        monkeypatch.setattr(module, "TILE_PX", 256)
     out = tmp_path / "mosaic.tif"
     work = work_folder(out)
     kill_at(frames, out, "features", 4)
@@ -66,7 +77,7 @@ def test_killed_at_every_stage_and_still_the_same(frames: Path, tmp_path: Path) 
     adjusted, heights = kept(work, "adjusted-*.npz"), kept(work, "heights/*.npy")
     assert len(adjusted) == 1 and len(heights) >= 3
     assert features.items() <= kept(work, "features-*/*.npz").items()
-    kill_at(frames, out, "mosaic", 7)
+    kill_at(frames, out, "mosaic", 4)
     assert adjusted == kept(work, "adjusted-*.npz") and heights.items() <= kept(work, "heights/*.npy").items()
     (journal,) = work.glob("mosaic-*/*.journal")
     before = journal.read_bytes()
