@@ -115,3 +115,11 @@ def test_leaning_views_without_angles_that_fit_are_told() -> None:
     index, solution = block(grid())
     assert "lean 40 degrees" in told(index, tilted(solution, -50.0))
     assert told(index, tilted(solution, -85.0)) == ""
+
+
+def test_a_block_that_climbs_against_its_barometer_is_told() -> None:
+    index, solution = block(grid())
+    slope = np.column_stack([np.zeros((12, 2)), 0.4 * grid()[:, 0]])
+    assert "the block leans as a whole" in told(
+        index, replace(solution, state=replace(solution.state, C=solution.state.C + slope))
+    )
