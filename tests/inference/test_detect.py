@@ -186,27 +186,6 @@ def test_a_baseline_of_other_spacing_crs_and_extent_serves(town: tuple[DetectReq
     assert all(s.bounds[1] < NORTH - 20 for s in shapes)
 
 
-@pytest.mark.slow
-def test_a_raster_of_40000_px_is_never_read_whole(tmp_path: Path) -> None:
-    """1.2 km at 3 cm, mostly empty, judged in a process of its own: its memory is what is asked for."""
-    import subprocess
-    import sys
-
-    path = tmp_path / "large.tif"
-    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": CRS, "tiled": True, "sparse_ok": True}
-    profile |= {"width": 40_000, "height": 40_000, "compress": "DEFLATE", "BIGTIFF": "YES"}
-    transform = Affine(0.03, 0, EAST, 0, -0.03, NORTH)
-    with rasterio.open(path, "w", transform=transform, blockxsize=512, blockysize=512, **profile) as dataset:
-        dataset.write(np.moveaxis(ground_texture(2048), -1, 0), window=((20_000, 22_048), (20_000, 22_048)))
-    code = (
-        "import resource, sys; from pathlib import Path; from inference.detect import DetectRequest, detect_patrol;"
-        "detect_patrol(DetectRequest(mosaic=Path(sys.argv[1])));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 1024
-
-
 def test_a_baseline_that_cannot_be_laid_on_is_unsure(town: tuple[DetectRequest, list], tmp_path: Path) -> None:
     noise = _write(tmp_path / "noise.tif", ground_texture(1100, 3))
     sites = detect_patrol(
