@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,14 +82,17 @@ class Child:
         """None while it runs."""
         return self._process.poll()
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Waits until the child answers.
 
         Raises:
             YunxunError: It ended or did not answer in time; the last line of its log is quoted.
+            StopRequestedError: `stopping` says so first.
         """
         deadline = time.monotonic() + self.spec.ready_s
         while time.monotonic() < deadline:
+            if stopping():
+                raise StopRequestedError
             if self.exit_code() is not None:
                 raise YunxunError(f"{self.spec.name} ended at start with {self.exit_code()}: {self._last_words()}")
             if self.spec.ready():
@@ -124,6 +126,10 @@ def kill_marked(run_dir: Path, name: str | None = None) -> int:
     return len(pids)
 
 
+class StopRequestedError(Exception):
+    """Somebody asked for the end while children were still being started."""
+
+
 class Supervisor:
     """Starts children in order, restarts one that dies, stops them all in reverse order."""
 
@@ -132,38 +138,50 @@ class Supervisor:
         self._log_dir = log_dir
         self._pause_s = restart_pause_s
         self._children: list[Child] = []
-        self._stopping = threading.Event()
+        # A plain flag: a signal's handler runs in the thread that waits, and an Event's lock may be held there.
+        self._stopping = False
 
     def start(self, spec: ChildSpec) -> Child:
-        """Starts a child and waits until it is ready; on failure the others are stopped too."""
+        """Starts a child and waits until it is ready; on failure the others are stopped too.
+
+        Raises:
+            StopRequestedError: `request_stop` came first; what was started is stopped.
+        """
         child = Child(spec, self._run_dir, self._log_dir / f"{spec.name}.log")
         self._children.append(child)
         try:
-            child.wait_ready()
+            child.wait_ready(lambda: self._stopping)
         except BaseException:
             self.stop()
             raise
         return child
 
     def request_stop(self) -> None:
-        """Ends `watch` (safe in a signal handler)."""
-        self._stopping.set()
+        """Ends `start` and `watch` (safe in a signal handler)."""
+        self._stopping = True
 
     def watch(self, on_restart: Callable[[str, int], None]) -> None:
         """Blocks until `request_stop`; a child that ends is started again after a pause."""
-        while not self._stopping.wait(0.2):
+        while not self._pause(0.2):
             for place, child in enumerate(self._children):
                 code = child.exit_code()
                 if code is None:
                     continue
                 on_restart(child.spec.name, code)
                 child.stop(0.0)
-                if self._stopping.wait(self._pause_s):
+                if self._pause(self._pause_s):
                     return
                 self._children[place] = Child(child.spec, self._run_dir, self._log_dir / f"{child.spec.name}.log")
 
+    def _pause(self, seconds: float) -> bool:
+        """Waits so long, or until a stop is asked for; says whether it was."""
+        deadline = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < deadline:
+            time.sleep(min(0.2, seconds))
+        return self._stopping
+
     def stop(self) -> None:
         """Stops all, last started first."""
-        self._stopping.set()
+        self._stopping = True
         while self._children:
             self._children.pop().stop()

