@@ -93,6 +93,7 @@ def fly_embedded(result: PlanResult, folder: Path, seed: int, into: list[FlightE
 
 
 def fly_sitl(result: PlanResult, folder: Path, into: list[FlightEvent], speedup: float) -> SortieResult:
+    """One sortie on a real ArduPilot at `speedup` times the clock; its log's hash is printed."""
     wind = {"wind_mps": result.task.request.wind_mps, "wind_from_deg": result.task.request.wind_from_deg}
     home = result.sorties[0].home
     with SitlFleet(1, [home], base_port=free_base_port(1), speedup=speedup, **wind) as fleet:

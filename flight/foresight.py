@@ -88,13 +88,16 @@ class _Pen:
 
     @property
     def at(self) -> Knot:
+        """Where the course ends so far."""
         return self.knots[-1]
 
     def wait(self, seconds: float) -> None:
+        """Stands there for a while."""
         if seconds > 0:
             self.knots.append(self.at._replace(s=self.at.s + seconds))
 
     def climb(self, height_m: float) -> None:
+        """Straight up or down to a height above home, at the autopilot's rates."""
         rise_m = height_m - self.at.h
         if abs(rise_m) > 0.1:
             seconds = abs(rise_m) / (_UP_MPS if rise_m > 0 else _DOWN_MPS) + 0.5

@@ -67,11 +67,9 @@ class Watch:
     def view(self) -> View | None:
         """This moment, None while the vehicle has no position."""
         state = self.vehicle.state
-        at = state.position
-        if at is None:
+        at, me = state.position, self.motion()
+        if at is None or me is None:
             return None
-        me = self.motion()
-        assert me is not None
         self.power.take(state)
         return View(
             now_s=state.boot_s, state=state, orders=self.orders, policy=self.policy, sight=self.sight,
