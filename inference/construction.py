@@ -9,6 +9,7 @@ from inference.candidates import Candidate, gather, weighed
 from inference.change import find_changes
 from inference.context import DetectContext
 from inference.engine import Model
+from inference.gone import gone_structures
 from inference.labels import construction_label
 from inference.proposals import allowance, strongest
 from inference.registration import Shift
@@ -37,7 +38,7 @@ def find_construction(
         progress: Called by window.
 
     Returns:
-        Candidates, and notes on how the days were compared.
+        Candidates, and notes: how the days were compared, and outlines of what is gone.
     """
     assert request.baseline is not None
     before = request.baseline.mosaic
@@ -49,7 +50,8 @@ def find_construction(
         east, north = result.shift_m
         judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
         proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
-        gathered = gather(proposals, context, grid, judge, TALL_M, model.card.calibration)
+        weights = model.card.calibration
+        gathered = gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
     found = []
     for g in gathered:
         rise = g.evidence.height_m
@@ -59,7 +61,7 @@ def find_construction(
     notes: dict[str, object] = {
         "baseline_shift_m": [round(east, 2), round(north, 2)],
         "poorly_registered_share": round(result.poor, 3),
-        "gone_structures": len(result.gone),
+        "gone_structures": gone_structures(strongest(result.gone, allowance(context.area_m2)), context),
     }
     if result.note:
         notes["registration"] = result.note
