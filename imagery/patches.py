@@ -16,11 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.transform import Affine
-from rasterio.windows import Window
 
 from imagery.features import decode
 from imagery.heights import read_surface
-from imagery.raster import Aligned, RasterGrid
+from imagery.raster import Aligned, RasterGrid, grid_near
 from imagery.scene import View, union_bounds
 from imagery.surface import HeightGrid
 
@@ -68,36 +67,33 @@ def patch_ties(
     window = _window(view, grid)
     if window is None:
         return None
-    piece = mosaic.read(window)
-    old = _grey(piece.rgb)
-    places = _corners(old, piece.valid)
+    transform = grid.transform @ Affine.translation(*window[:2])
+    old, valid = mosaic.read(*window)
+    places = _corners(old, valid)
     if above is not None and len(places):
-        x, y = piece.transform @ (places.T + 0.5)
+        x, y = transform @ (places.T + 0.5)
         places = places[np.abs(above.at(x, y)) < LOW_M]
     if len(places) < FEWEST:
         return None
-    new, whole = _laid(view, piece.transform, old.shape, ground, places)
+    new, whole = _laid(view, transform, old.shape, ground, places)
     fit = _slid(old, new, whole, places)
     kept = _of_one_mind(places[np.isfinite(fit[:, 0])], fit[np.isfinite(fit[:, 0])])
     if kept is None:
         return None
     at, shift = kept
-    x, y = piece.transform @ (at.T + 0.5)
-    east, north = piece.transform @ ((at + shift).T + 0.5)
+    x, y = transform @ (at.T + 0.5)
+    east, north = transform @ ((at + shift).T + 0.5)
     u, v = view.pixels(east, north, ground.at(east, north).astype(float))
     return PatchTies(np.column_stack([x, y]), np.column_stack([u, v]))
 
 
-def _window(view: View, grid: RasterGrid) -> Window | None:
+def _window(view: View, grid: RasterGrid) -> tuple[int, int, int, int] | None:
+    """Left, top, width and height of what a frame sees of a grid; None where that is too little."""
     west, south, east, north = view.bounds
     c0, c1 = (int(np.clip((x - grid.left) / grid.gsd_m, 0, grid.width_px)) for x in (west, east))
     r0, r1 = (int(np.clip((grid.top - y) / grid.gsd_m, 0, grid.height_px)) for y in (north, south))
     size = PATCH_PX + 2 * SEARCH_PX
-    return Window(c0, r0, c1 - c0, r1 - r0) if c1 - c0 > size and r1 - r0 > size else None
-
-
-def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    return (c0, r0, c1 - c0, r1 - r0) if c1 - c0 > size and r1 - r0 > size else None
 
 
 def _corners(grey: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -195,11 +191,10 @@ def all_patch_ties(
         matched: Which of them hang together.
         path: The baseline; `dsm.tif` beside it tells what is ground.
         crs: The scene's system.
-        gsd_m: Pixel size to compare at.
+        gsd_m: Pixel size to compare at; the baseline's own where that is about as large.
         ground: Heights to lay frames on.
     """
-    west, south, east, north = union_bounds([view.bounds for view in scene])
-    grid = RasterGrid(crs, west, north, gsd_m, int((east - west) / gsd_m) + 1, int((north - south) / gsd_m) + 1)
+    grid = grid_near(path, crs, gsd_m, union_bounds([view.bounds for view in scene]))
     above = _above(path.with_name("dsm.tif"), crs)
     found = []
     with Aligned(path, grid) as mosaic:
