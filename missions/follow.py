@@ -66,3 +66,11 @@ def follow(route: Route, frame: LocalFrame, terrain: Terrain) -> Route:
     keep = _kept(done, wanted, corner)
     lowered = wanted[keep] - _TOLERANCE_M
     return replace(route, points=places[keep], height_rel_m=lowered, shooting=route.shooting[leg[keep]])
+
+
+def highest_agl_m(route: Route, frame: LocalFrame, terrain: Terrain | None) -> float:
+    """The most that a route's own points are above the ground beneath them, metres."""
+    if terrain is None:
+        return float(route.height_rel_m.max())
+    ground = terrain.at(frame.to_lonlat(route.points))
+    return float((route.height_rel_m - ground + ground[0]).max())

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from missions.airspace import Airspace
+from missions.application import Application, Flight, closed_in, reason_of, teams_of
 from missions.coverage import Strip
 from missions.errors import MissionsError
+from missions.export.application import write_application
 from missions.export.folder import put_in_place, write_routes, write_sortie
 from missions.export.kml import write_kml
 from missions.flying import SWAP_S, Flown, fly
@@ -64,17 +67,25 @@ class _Day:
         self.new: dict[str, tuple[Flown, str, datetime]] = {}
         self.refused: list[Refusal] = []
         self.lanes: dict[float, Part] = {}
+        self.outside: dict[str, LonLat] = {}
 
     def part(self, height_agl_m: float) -> Part:
         """Closed places and ways at a height."""
         if height_agl_m not in self.lanes:
-            task = self.task
-            closed = task.airspace.closed(height_agl_m, SAG_M if task.terrain is not None else 0.0)
-            ground = shapely.union_all([closed, task.airspace.closed_on_ground()])
-            strip = Strip.of(task.profile.camera, height_agl_m, self.plan.front_overlap, self.plan.side_overlap)
-            routers = Router(polygons_of(closed)), Router(polygons_of(ground))
-            self.lanes[height_agl_m] = Part(shapely.MultiPolygon(), closed, strip, *routers)
+            self.lanes[height_agl_m] = self._part(self.task.airspace, height_agl_m)
         return self.lanes[height_agl_m]
+
+    def applied_for(self) -> Part:
+        """The same at the plan's height, were nothing outside the permitted zones closed."""
+        task = self.task
+        zones = [zone for zone in task.zones if zone.kind != "permitted"]
+        return self._part(Airspace(zones, task.obstacles, task.frame, task.request.clearances), self.plan.height_agl_m)
+
+    def _part(self, airspace: Airspace, height_agl_m: float) -> Part:
+        closed = airspace.closed(height_agl_m, SAG_M if self.task.terrain is not None else 0.0)
+        ground = shapely.union_all([closed, airspace.closed_on_ground()])
+        strip = Strip.of(self.task.profile.camera, height_agl_m, self.plan.front_overlap, self.plan.side_overlap)
+        return Part(shapely.MultiPolygon(), closed, strip, Router(polygons_of(closed)), Router(polygons_of(ground)))
 
     def free_at(self, crew: str) -> datetime:
         """When a crew has flown all that it has so far."""
@@ -188,18 +199,23 @@ def _urgent(day: _Day, lonlat: LonLat, crews: Collection[str]) -> None:
     """A sortie over one point, by the crew that is free first; it flies it after all that it has already."""
     part = day.part(day.plan.height_agl_m)
     place = day.task.frame.to_xy([lonlat])[0]
-    if not part.router.open_points(place[None, :])[0]:
-        raise MissionsError(
-            f"urgent point {lonlat[0]:.6f},{lonlat[1]:.6f} lies where the plan may not fly: "
-            "file a new application for it, or send somebody on foot"
-        )
+    outside = not part.router.open_points(place[None, :])[0]
+    if outside:
+        part = day.applied_for()
+        if not part.router.open_points(place[None, :])[0]:
+            raise MissionsError(
+                f"urgent point {lonlat[0]:.6f},{lonlat[1]:.6f} lies in or too near a no-fly zone, a lower ceiling or "
+                "an obstacle: ask whoever closed it, or send somebody on foot"
+            )
     homes = {tuple(sortie.route.points[0]) for sortie in day.old.values()}
     near = sorted(homes, key=lambda home: float(np.hypot(*(np.array(home) - place))))
     for home in near[:5]:
         flown = _over(day, part, place, np.array(home))
         if flown is not None:
             crew = min(crews, key=lambda name: (day.free_at(name), name))
-            day.add(flown, crew, day.free_at(crew))
+            name = day.add(flown, crew, day.free_at(crew))
+            if outside:
+                day.outside[name] = lonlat
             return
     raise MissionsError(
         f"urgent point {lonlat[0]:.6f},{lonlat[1]:.6f} is out of reach of every take-off site: "
@@ -245,27 +261,50 @@ def _result(day: _Day) -> PlanResult:
     )
 
 
-def _check_approved(day: _Day, operation: Operation | None) -> None:
-    """Refuses what the approvals at hand do not cover; without approvals there is nothing to keep to."""
-    approvals = operation.approvals if operation is not None else ()
-    if not approvals:
-        return
-    changed = [(name, at, flown.duration_s) for name, (flown, _, at) in day.new.items()]
-    changed += [
-        (name, entry.start_utc, entry.duration_s)
-        for name, entry in day.entries.items()
-        if entry.start_utc != day.old[name].sortie.start_utc
+def _changed(day: _Day) -> list[Flight]:
+    """Sorties that are new or fly at another time than before, on the clock."""
+    flights = [
+        Flight.of(day.task, name, crew, flown.route, at, flown.duration_s)
+        for name, (flown, crew, at) in day.new.items()
     ]
-    for name, begin, seconds in changed:
-        end = begin + timedelta(seconds=seconds)
-        if not any(item.begin_utc <= begin and end <= item.end_utc for item in approvals):
-            windows = ", ".join(
-                f"{item.number} ({item.begin_utc:%d %H:%M}-{item.end_utc:%H:%M} UTC)" for item in approvals
-            )
-            raise MissionsError(
-                f"the re-plan would fly {name} from {begin:%d %H:%M} to {end:%H:%M} UTC, outside every approval "
-                f"({windows}): file a new application (761 art. 26: by 12:00 the day before), or fly less"
-            )
+    moved = [(day.old[name], entry) for name, entry in day.entries.items()]
+    flights += [
+        Flight.of(day.task, old.sortie.short_id, entry.crew, old.route, entry.start_utc, entry.duration_s)
+        for old, entry in moved
+        if entry.start_utc != old.sortie.start_utc
+    ]
+    return sorted(flights, key=lambda flight: (flight.begin_utc, flight.short_id))
+
+
+def _check_approved(day: _Day, operation: Operation | None, application: Path) -> None:
+    """Refuses what neither the approvals at hand nor the permitted volume cover, and writes the application for it."""
+    approvals = operation.approvals if operation is not None else ()
+    lacking = [
+        (flight, "area" if flight.short_id in day.outside else flight.lacks(approvals)) for flight in _changed(day)
+    ]
+    wanting = [(flight, lack) for flight, lack in lacking if lack is not None]
+    if not wanting:
+        return
+    held = [entry.model_extra or {} for entry in day.plan.sorties]
+    new = Application(
+        plan_id=day.plan.plan_id,
+        profile=day.task.profile,
+        flights=tuple(flight for flight, _ in wanting),
+        operation=operation or Operation(),
+        people=teams_of([(entry.crew, more) for entry, more in zip(day.plan.sorties, held, strict=True)], wanting),
+        avoided=closed_in(day.task, [flight for flight, _ in wanting]),
+        reasons=tuple(reason_of(flight, lack, approvals, day.outside) for flight, lack in wanting),
+    )
+    write_application(new, application)
+    flight, lack = wanting[0]
+    windows = ", ".join(f"{item.number} ({item.begin_utc:%d %H:%M}-{item.end_utc:%H:%M} UTC)" for item in approvals)
+    where = f" ({windows})" if windows else ", outside the permitted zones"
+    raise MissionsError(
+        f"the re-plan would fly {flight.short_id} from {flight.begin_utc:%d %H:%M} to {flight.end_utc:%H:%M} UTC, "
+        f"outside every approval{where} by its {lack}: refused, the plan stays as it is; the new application for "
+        f"{len(wanting)} sorties is written to {application}: file it (761 art. 26: by 12:00 the day before), "
+        "or fly less"
+    )
 
 
 def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
@@ -301,6 +340,7 @@ def replan(
     urgent: Collection[LonLat] = (),
     lost_crews: Collection[str] = (),
     operation: Operation | None = None,
+    application: Path | None = None,
 ) -> Replan:
     """Changes a plan as little as possible for what has changed since.
 
@@ -314,11 +354,13 @@ def replan(
         flown: Short ids (`S01`) already flown; they are never touched.
         urgent: Points (lon, lat) to photograph soon.
         lost_crews: Crews (`C01`) that are out.
-        operation: Where it holds approvals, what is new or moved must lie in one of their windows; the approved volume
-            is the request's permitted zones, which nothing leaves.
+        operation: Where it holds approvals, what is new or moved must lie within one of them: its window, and its
+            corners and height where it names them. Nothing leaves the request's permitted zones.
+        application: Where the application for what is not approved goes; None: beside `out_dir`.
 
     Raises:
-        MissionsError: An urgent point may not be flown over, what is new is not approved, or no crew is left.
+        MissionsError: An urgent point may not be flown over, no crew is left, or what is new is not approved: then
+            `out_dir` is not touched, and the application that would cover it is written.
     """
     task = read_task(request)
     plan, _, sorties = reread(plan_dir, task.frame)
@@ -339,7 +381,7 @@ def replan(
         _again(day, day.old[name])
     for point in urgent:
         _urgent(day, point, crews)
-    _check_approved(day, operation)
+    _check_approved(day, operation, application or out_dir.with_name(f"{out_dir.name}-application.pdf"))
     added = tuple(day.new)
     written = _write(day, plan_dir, out_dir)
     return Replan(written, tuple(day.entries), tuple(dropped), added)

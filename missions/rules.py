@@ -10,11 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import shapely
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
 
 from missions.errors import MissionsError
+from missions.follow import highest_agl_m
+from missions.frame import Array
+from missions.plan import LonLat
 from missions.result import PlanResult
 from missions.roster import LOCAL
 from missions.sun import is_dark
@@ -24,20 +28,60 @@ _HEIGHT_LIMIT_M = {"micro": 50.0, "light": 120.0, "small": 120.0, "medium": 0.0,
 _APPLY_BY = time(12, 0)
 
 
+Lack = Literal["window", "area", "height"]
+
+
 class Approval(BaseModel):
-    """A flight approval: its number, and from when to when it holds (UTC)."""
+    """A flight approval: its number, from when to when it holds (UTC), and the volume where the paper names one.
+
+    Attributes:
+        number: As the authority wrote it.
+        begin_utc: When it begins.
+        end_utc: When it ends.
+        corners: (lon, lat) of the approved area, in order round it; none: the permitted zones are the area.
+        max_agl_m: The approved height above ground; None: the law's.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     number: str
-    begin_utc: datetime
-    end_utc: datetime
+    begin_utc: AwareDatetime
+    end_utc: AwareDatetime
+    corners: tuple[LonLat, ...] = ()
+    max_agl_m: float | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.end_utc <= self.begin_utc:
+            raise ValueError(f"approval {self.number} ends before it begins")
+        if self.corners and (len(self.corners) < 3 or not shapely.Polygon(self.corners).is_valid):
+            raise ValueError(f"the corners of approval {self.number} are no simple polygon of lon, lat in order")
+        return self
+
+    def lacks(self, begin_utc: datetime, end_utc: datetime, places: Array, top_agl_m: float) -> Lack | None:
+        """What of a flight the approval does not cover.
+
+        Args:
+            begin_utc: Take-off.
+            end_utc: Landing.
+            places: (n, 2) lon, lat along the way.
+            top_agl_m: Highest above ground.
+        """
+        if begin_utc < self.begin_utc or end_utc > self.end_utc:
+            return "window"
+        if self.corners and not shapely.Polygon(self.corners).covers(shapely.linestrings(places)):
+            return "area"
+        # An approval of 120 m is not broken by the rounding of 112.3 m to decimetres.
+        return "height" if self.max_agl_m is not None and top_agl_m > self.max_agl_m + 0.05 else None
 
 
 class Operation(BaseModel):
     """What the operator has and does; None means that nobody said.
 
     Attributes:
+        operator: The unit that flies, as it files its applications.
+        contact: Who answers for the flights, with a telephone number.
+        operator_certificate: Its number.
         operator_certificate_until: Expiry of the operating certificate.
         insured_until: Expiry of the liability insurance.
         registered: Registration numbers by aircraft model or number.
@@ -54,6 +98,9 @@ class Operation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    operator: str = ""
+    contact: str = ""
+    operator_certificate: str = ""
     operator_certificate_until: date | None = None
     insured_until: date | None = None
     registered: tuple[str, ...] = ()
@@ -99,14 +146,23 @@ def _span(result: PlanResult) -> tuple[datetime, datetime]:
     return begin, max(sortie.start_utc + timedelta(seconds=sortie.duration_s) for sortie in result.sorties)
 
 
-def _approved(result: PlanResult, operation: Operation) -> Approval | None:
-    begin, end = _span(result)
-    return next((item for item in operation.approvals if item.begin_utc <= begin and item.end_utc >= end), None)
+def _approved(result: PlanResult, operation: Operation) -> list[str] | None:
+    """Numbers of the approvals that cover every sortie; None where one is not covered."""
+    numbers = []
+    for sortie in result.sorties:
+        end = sortie.start_utc + timedelta(seconds=sortie.duration_s)
+        places = result.task.frame.to_lonlat(sortie.route.points)
+        top_m = highest_agl_m(sortie.route, result.task.frame, result.task.terrain)
+        covering = [one for one in operation.approvals if one.lacks(sortie.start_utc, end, places, top_m) is None]
+        if not covering:
+            return None
+        numbers.append(covering[0].number)
+    return sorted(set(numbers))
 
 
-def apply_by_utc(result: PlanResult) -> datetime:
-    """When an application for this plan must be in: 12:00 local time the day before the first take-off."""
-    day = (_span(result)[0] + LOCAL).date() - timedelta(days=1)
+def apply_by_utc(take_off_utc: datetime) -> datetime:
+    """When an application must be in: 12:00 local time the day before the first take-off (761 art. 26)."""
+    day = (take_off_utc + LOCAL).date() - timedelta(days=1)
     return datetime.combine(day, _APPLY_BY, UTC) - LOCAL
 
 
@@ -114,7 +170,7 @@ def _needs(result: PlanResult, operation: Operation) -> list[str]:
     """Why this plan needs an approval; empty where it does not."""
     task = result.task
     reasons = []
-    top_m = max(sortie.strip.height_agl_m for sortie in result.sorties)
+    top_m = max(highest_agl_m(sortie.route, task.frame, task.terrain) for sortie in result.sorties)
     if top_m > _HEIGHT_LIMIT_M[task.profile.uas_class]:
         reasons.append(f"{top_m:.0f} m above ground is beyond the suitable airspace of class {task.profile.uas_class}")
     if any(zone.kind in ("ceiling", "permitted") for zone in task.zones):
@@ -134,12 +190,12 @@ def _approval(result: PlanResult, operation: Operation, now_utc: datetime) -> Ch
     article = "761 art. 19, 26, 31"
     approval = _approved(result, operation)
     if approval is not None:
-        return Check("approval", "ok", article, f"{approval.number} covers the plan; report 1 h before take-off")
+        return Check("approval", "ok", article, f"{', '.join(approval)} covers the plan; report 1 h before take-off")
     if not reasons:
         return Check(
             "approval", "ok", article, "suitable airspace by what is known: none needed; check notices of the day"
         )
-    deadline = apply_by_utc(result)
+    deadline = apply_by_utc(_span(result)[0])
     local = f"{deadline + LOCAL:%Y-%m-%d %H:%M}"
     why = "; ".join(reasons)
     if now_utc > deadline:

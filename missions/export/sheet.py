@@ -1,4 +1,4 @@
-"""Sheets for people, as PDF: a page per crew with a map of its sorties, and the application for a flight."""
+"""Sheets for crews, as PDF: a page each with a map of its sorties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from reportlab.pdfgen.canvas import Canvas
 from missions.files import write_bytes_atomically
 from missions.result import PlannedSortie, PlanResult
 from missions.roster import LOCAL
-from missions.rules import Check
 
 _FONT = "STSong-Light"
 _WIDTH, _HEIGHT = A4
@@ -112,34 +111,4 @@ def write_crew_sheet(result: PlanResult, path: Path) -> None:
             page.row([*cells, f"{sortie.energy_wh:.0f}"], _STOPS)
         page.line("起飞前：桨叶、电池、卡、指南针、返航高度、禁飞区更新、人员清场      签名：", 9)
         page.turn()
-    page.save(path)
-
-
-def write_application(result: PlanResult, checks: tuple[Check, ...], path: Path) -> None:
-    """Writes the particulars that an application for a flight asks for, and how the rules were judged."""
-    page = _Page()
-    begin = min(sortie.start_utc for sortie in result.sorties) + LOCAL
-    end = max(sortie.start_utc + timedelta(seconds=sortie.duration_s) for sortie in result.sorties) + LOCAL
-    top_m = max(float(sortie.strip.height_agl_m) for sortie in result.sorties)
-    west, south, east, north = result.task.frame.geographic(result.task.area).bounds
-    page.line("飞行活动申请表", 16)
-    for name, value in (
-        ("单位及飞手", "见任务单" if result.days else "（填写）"),
-        ("机型、数量", f"{result.task.profile.title}，{len({s.crew for s in result.sorties})} 架"),
-        ("任务性质", "城市管理巡查航摄，预编程航线，视距内飞行"),
-        ("起止时间", f"{begin:%Y-%m-%d %H:%M} 至 {end:%Y-%m-%d %H:%M}（北京时间）"),
-        ("空域范围", f"东经 {west:.5f} 至 {east:.5f}，北纬 {south:.5f} 至 {north:.5f}"),
-        ("真高上限、速度", f"{top_m:.0f} m，{result.task.profile.cruise_mps:g} m/s"),
-        ("起降点", f"{len({s.home for s in result.sorties})} 处，见任务单"),
-        ("架次", str(len(result.sorties))),
-        ("应急处置", "失联自动返航；低电量返航；避让有人驾驶航空器"),
-    ):
-        page.row([name, value], [0.0, 100.0])
-    page.line("")
-    page.line("规则核对", 12)
-    grades = {"ok": "通过", "warn": "注意", "block": "不可飞"}
-    for check in checks:
-        page.row([grades[check.grade], check.name, check.article], [0.0, 45.0, 190.0])
-        for first in range(0, len(check.detail), 90):
-            page.line(check.detail[first : first + 90], 8, indent=45.0)
     page.save(path)

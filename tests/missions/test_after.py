@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,17 +14,19 @@ import shapely
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
+from missions.application import application_of
 from missions.errors import MissionsError
 from missions.exif import read_shot
 from missions.explain import explain
+from missions.export.application import write_application
 from missions.export.preview import draw_preview
-from missions.export.sheet import write_application, write_crew_sheet
+from missions.export.sheet import write_crew_sheet
 from missions.export.wpl import read_waypoints
 from missions.ingest import ingest
 from missions.planner import PlanRequest, PlanResult, export_plan, plan_patrol
 from missions.replan import replan
 from missions.reread import reread
-from missions.rules import Approval, Operation, check_rules, require
+from missions.rules import Approval, Operation, check_rules, read_operation, require
 from missions.sun import is_dark
 from missions.verify import verify_plan
 from tests.missions.conftest import FRAME, Draw
@@ -174,14 +177,86 @@ def test_a_lost_crew_hands_over_what_it_has_not_flown(
         replan(planned[0], request, tmp_path / "new", flown=["S77"])
 
 
-def test_an_urgent_point_in_a_zone_is_a_new_application(
+def said_in(pdf: Path) -> str:
+    """The text of a PDF, without its line breaks."""
+    done = subprocess.run(["pdftotext", "-layout", pdf, "-"], capture_output=True, text=True, check=True)
+    return "".join(done.stdout.split())
+
+
+needs_pdftotext = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils is not installed")
+
+
+@needs_pdftotext
+def test_an_urgent_point_outside_the_volume_is_a_new_application(
     planned: tuple[Path, PlanResult], town: Path, draw: Draw, tmp_path: Path
 ) -> None:
     volume = draw("z.geojson", [(shapely.box(-50, -50, 450, 450), {"kind": "permitted", "name": "volume"})])
     point = tuple(float(v) for v in FRAME.to_lonlat([(800, 200)])[0])
     request = PlanRequest(town, zones=volume, gsd_m=0.08, crews=2, start_utc=START)
-    with pytest.raises(MissionsError, match="new application"):
+    with pytest.raises(MissionsError, match=r"new application for 1 sorties is written to .*new-application\.pdf"):
         replan(planned[0], request, tmp_path / "new", urgent=[point])
+    assert not (tmp_path / "new").exists()
+    text = said_in(tmp_path / "new-application.pdf")
+    assert "飞行活动申请表" in text and "S03" in text and "S01" not in text
+    assert f"加急点位{point[0]:.6f},{point[1]:.6f}在现有空域范围以外" in text
+
+
+def test_an_urgent_point_in_a_no_fly_zone_is_no_application(
+    planned: tuple[Path, PlanResult], town: Path, draw: Draw, tmp_path: Path
+) -> None:
+    closed = draw("z.geojson", [(shapely.box(750, 150, 850, 250), {"kind": "no-fly", "name": "barracks"})])
+    point = tuple(float(v) for v in FRAME.to_lonlat([(800, 200)])[0])
+    request = PlanRequest(town, zones=closed, gsd_m=0.08, crews=2, start_utc=START)
+    with pytest.raises(MissionsError, match="ask whoever closed it"):
+        replan(planned[0], request, tmp_path / "new", urgent=[point])
+    assert not (tmp_path / "new-application.pdf").exists()
+
+
+@needs_pdftotext
+def test_what_leaves_the_approved_corners_or_height_is_a_new_application(
+    planned: tuple[Path, PlanResult], town: Path, tmp_path: Path
+) -> None:
+    plan_dir, result = planned
+    request = PlanRequest(town, gsd_m=0.08, crews=2, start_utc=START)
+    point = tuple(float(v) for v in FRAME.to_lonlat([(600, 200)])[0])
+    window = {"number": "LY-7", "begin_utc": START - timedelta(hours=1), "end_utc": START + timedelta(hours=9)}
+    corners = tuple((float(x), float(y)) for x, y in FRAME.to_lonlat([(-60, -60), (460, -60), (460, 460), (-60, 460)]))
+    wide = Operation(approvals=(Approval(**window),))
+    assert replan(plan_dir, request, tmp_path / "done", urgent=[point], operation=wide).added == ("S03",)
+    for more, lack, reason in (
+        ({"corners": corners}, "area", "空域范围以外"),
+        ({"max_agl_m": 60.0}, "height", "高度以上（真高"),
+    ):
+        narrow = Operation(approvals=(Approval(**window, **more),), operator="临沂市城市管理局")
+        sheet = tmp_path / f"{lack}.pdf"
+        with pytest.raises(MissionsError, match=f"by its {lack}"):
+            replan(plan_dir, request, tmp_path / "new", urgent=[point], operation=narrow, application=sheet)
+        text = said_in(sheet)
+        assert "LY-7" in text and reason in text and "临沂市城市管理局" in text
+    assert not (tmp_path / "new").exists()
+    graded = {check.name: check for check in check_rules(result, narrow.model_copy(update={"over_crowds": True}))}
+    assert "LY-7" not in graded["approval"].detail
+
+
+def test_the_area_applied_for_holds_every_way(planned: tuple[Path, PlanResult]) -> None:
+    new = application_of(planned[1])
+    outline = shapely.Polygon(FRAME.to_xy(new.outline()))
+    ways = shapely.union_all([shapely.linestrings(FRAME.to_xy(flight.places)) for flight in new.flights])
+    assert outline.contains(ways.buffer(49.0)) and outline.area < 2.5 * ways.buffer(50.0).convex_hull.area
+    assert new.avoided == () and new.top_agl_m >= max(flight.top_agl_m for flight in new.flights) - 0.05
+
+
+def test_an_approval_that_cannot_be_is_refused_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "operation.json"
+    good = {"number": "LY-9", "begin_utc": "2026-11-23T01:00:00Z", "end_utc": "2026-11-23T09:00:00Z"}
+    for wrong, said in (
+        ({"end_utc": "2026-11-23T00:00:00Z"}, "LY-9 ends before it begins"),
+        ({"corners": [[118.3, 35.0], [118.4, 35.1], [118.4, 35.0], [118.3, 35.1]]}, "no simple polygon"),
+        ({"begin_utc": "2026-11-23T01:00:00"}, "timezone"),
+    ):
+        path.write_text(json.dumps({"approvals": [good | wrong]}))
+        with pytest.raises(MissionsError, match=said):
+            read_operation(path)
 
 
 def test_rules_name_article_and_remedy(planned: tuple[Path, PlanResult]) -> None:
@@ -218,6 +293,6 @@ def test_reasons_sheets_and_pictures(planned: tuple[Path, PlanResult], tmp_path:
     with Image.open(tmp_path / "plan.png") as image:
         assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20
     write_crew_sheet(result, tmp_path / "crews.pdf")
-    write_application(result, check_rules(result), tmp_path / "application.pdf")
+    write_application(application_of(result, check_rules(result)), tmp_path / "application.pdf")
     for name in ("crews.pdf", "application.pdf"):
         assert (tmp_path / name).read_bytes().startswith(b"%PDF") and (tmp_path / name).stat().st_size > 1500

@@ -161,10 +161,8 @@ def test_a_new_zone_takes_its_places_out_of_a_plan(draw: Draw, tmp_path: Path) -
         shot for shot in taken(tmp_path / "plan") if shot[0] != max(s[0] for s in taken(tmp_path / "plan"))
     )
     assert verify_plan(tmp_path / "new", None, zones).faults == ()
-    gone = Approval(
-        number="LY-1", begin_utc=before.sorties[0].start_utc - timedelta(hours=3), end_utc=before.created_utc
-    )
-    late = Operation(approvals=(gone.model_copy(update={"end_utc": gone.begin_utc + timedelta(hours=1)}),))
+    begin = before.sorties[0].start_utc - timedelta(hours=3)
+    late = Operation(approvals=(Approval(number="LY-1", begin_utc=begin, end_utc=begin + timedelta(hours=1)),))
     with pytest.raises(MissionsError, match=r"outside every approval \(LY-1.*new application"):
         replan(tmp_path / "plan", replace(request, zones=zones), tmp_path / "never", operation=late)
     assert not (tmp_path / "never").exists()

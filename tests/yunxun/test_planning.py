@@ -19,11 +19,11 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def features(path: Path, kind: str, coordinates: object, **properties: object) -> Path:
+def features(path: Path, shape: str, coordinates: object, **properties: object) -> Path:
     feature = {
         "type": "Feature",
         "properties": properties,
-        "geometry": {"type": kind, "coordinates": coordinates},
+        "geometry": {"type": shape, "coordinates": coordinates},
     }
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     return path
@@ -95,3 +95,20 @@ def test_what_cannot_be_planned_is_said_in_a_line(tmp_path: Path, arguments: lis
     code, _, err = run("plan", *arguments, "--out", tmp_path / "p")
     assert code == 2 and said in err and len(err.strip().splitlines()) == 1
     assert not (tmp_path / "p").exists()
+
+
+def test_a_replan_outside_the_volume_is_refused_and_its_application_written(tmp_path: Path, area: Path) -> None:
+    assert run("plan", "--area", area, "--gsd-cm", 8, "--start", NOON, "--out", tmp_path / "p")[0] == 0
+    volume = [[118.349, 35.049], [118.353, 35.049], [118.353, 35.053], [118.349, 35.053], [118.349, 35.049]]
+    zones = features(tmp_path / "z.geojson", "Polygon", [volume], kind="permitted")
+    arguments = ["replan", tmp_path / "p", "--area", area, "--zones", zones, "--urgent", "118.357,35.051"]
+    code, _, err = run(*arguments, "--out", tmp_path / "new", "--application", tmp_path / "application.pdf")
+    assert code == 2 and "application.pdf: file it" in err and not (tmp_path / "new").exists()
+    assert (tmp_path / "application.pdf").read_bytes()[:4] == b"%PDF"
+
+
+def test_options_in_groups_are_options_of_the_command() -> None:
+    code, out, _ = run("replan", "--help")
+    assert code == 0
+    assert all(name in out for name in ("--urgent", "--lost-crew", "--application", "--json", "--out", "plan_dir"))
+    assert run("plan", "--area", "a.geojson")[0] == 2

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from yunxun.commands.options import grouped
+from yunxun.commands.plan_options import Change, Fleet, Papers, Place, Wanted
 from yunxun.console import PartlyDone, command, progress_bar
 from yunxun.errors import YunxunError
 
 if TYPE_CHECKING:
+    from missions.request import PlanRequest
     from missions.result import PlanResult
     from missions.rules import Check
     from missions.targets import Product
@@ -47,57 +50,13 @@ def parse_lonlat(text: str) -> LonLat:
 
 
 @command
+@grouped
 def plan(
     out: Annotated[Path, typer.Option(help="Folder to write the plan to.")],
-    area: Annotated[
-        Path | None,
-        typer.Option(help="Polygons to cover, lines of a corridor, or places to inspect (GeoJSON, KML, GPKG, SHP)."),
-    ] = None,
-    product: Annotated[
-        str, typer.Option(help="mosaic (all of the area), corridor (along lines) or inspection (places).")
-    ] = "mosaic",
-    width_m: Annotated[float, typer.Option(help="Width of a corridor, both sides together.")] = 60.0,
-    points: Annotated[Path | None, typer.Option(help="Ledger of listed places (XLSX, CSV, GeoJSON).")] = None,
-    cases: Annotated[Path | None, typer.Option(help="Cases: the open ones are photographed again.")] = None,
-    due_only: Annotated[
-        bool, typer.Option("--due-only", help="Only cells and places whose interval has passed.")
-    ] = False,
-    on: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day that due is judged by.")] = None,
-    day_km2: Annotated[float | None, typer.Option(help="What a day reaches, when cells are chosen.")] = None,
-    zones: Annotated[Path | None, typer.Option(help="Zones: no-fly, ceiling, no-photo, permitted.")] = None,
-    obstacles: Annotated[Path | None, typer.Option(help="Obstacles with top_agl_m.")] = None,
-    grid: Annotated[Path | None, typer.Option(help="Management grid; with --due-only the cells of the day.")] = None,
-    dem: Annotated[Path | None, typer.Option(help="Ground heights (GeoTIFF, m above sea level).")] = None,
-    site: Annotated[list[str] | None, typer.Option(help="A take-off site LON,LAT; may be repeated.")] = None,
-    sites: Annotated[Path | None, typer.Option(help="Take-off sites: the points of a file.")] = None,
-    aircraft: Annotated[str, typer.Option(help="arducopter, mavic3e, m30, m350-h20t or m3d.")] = "arducopter",
-    gsd_cm: Annotated[
-        float | None, typer.Option(help="Ground sample distance; the profile's own when left out.")
-    ] = None,
-    front_overlap: Annotated[float, typer.Option(help="Share, 0.75 is 75 %.")] = 0.75,
-    side_overlap: Annotated[float, typer.Option(help="Share.")] = 0.65,
-    margin_m: Annotated[float, typer.Option(help="Ground to photograph beyond the area's edge.")] = 0.0,
-    crews: Annotated[int, typer.Option(help="Crews that fly at the same time.")] = 1,
-    wind: Annotated[str | None, typer.Option(help="MPS,FROM_DEG: 5,330 blows from the north-west.")] = None,
-    start: Annotated[datetime | None, typer.Option(help="First take-off, UTC; now when left out.")] = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="The brigade (roster.json): it makes crews and their day.")
-    ] = None,
-    battery_health: Annotated[float, typer.Option(help="Share of the capacity that worn batteries still hold.")] = 1.0,
-    objective: Annotated[str, typer.Option(help="What a sweep direction is judged by.")] = "both",
-    follow_surface: Annotated[
-        bool, typer.Option("--follow-surface", help="DJI files: follow the surface by the aircraft's own sensors.")
-    ] = False,
-    straight_home: Annotated[
-        bool, typer.Option("--straight-home", help="Leave out lanes from which a straight flight home is not clear.")
-    ] = False,
-    operation: Annotated[
-        Path | None, typer.Option(help="What the operator has (JSON): rules of the air then block.")
-    ] = None,
-    rules: Annotated[str, typer.Option(help="block: a broken rule refuses the plan; warn: it is only said.")] = "block",
-    preview: Annotated[Path | None, typer.Option(help="Draw the plan as PNG.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Crew sheets with maps as PDF.")] = None,
-    application: Annotated[Path | None, typer.Option(help="The application for the flights as PDF.")] = None,
+    wanted: Wanted,
+    place: Place,
+    fleet: Fleet,
+    papers: Papers,
     explain: Annotated[bool, typer.Option("--explain", help="Say why this direction, split and order.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -105,47 +64,16 @@ def plan(
 
     Example: yunxun plan --area area.geojson --zones zones.geojson --aircraft mavic3e --gsd-cm 3 --out plan/
     """
-    from missions.airspace import Clearances
-    from missions.planner import PlanRequest, export_plan, plan_patrol
+    from missions.planner import export_plan, plan_patrol
 
-    wind_mps, wind_from_deg = parse_numbers(wind, "MPS,FROM_DEG") if wind else (0.0, 0.0)
-    request = PlanRequest(
-        area=area,
-        product=product_of(product),
-        width_m=width_m,
-        points=points,
-        cases=cases,
-        due_only=due_only,
-        on=on.date() if on else None,
-        day_km2=day_km2,
-        zones=zones,
-        obstacles=obstacles,
-        grid=grid,
-        dem=dem,
-        sites=all_sites(site, sites),
-        aircraft=aircraft,
-        gsd_m=None if gsd_cm is None else gsd_cm / 100.0,
-        front_overlap=front_overlap,
-        side_overlap=side_overlap,
-        margin_m=margin_m,
-        crews=crews,
-        wind_mps=wind_mps,
-        wind_from_deg=wind_from_deg,
-        start_utc=first_take_off(start, roster),
-        roster=roster,
-        battery_health=battery_health,
-        objective=objective,
-        follow_surface=follow_surface,
-        clearances=Clearances(straight_home=straight_home),
-    )
     with progress_bar(as_json) as report:
-        planned = plan_patrol(request, report)
-        checks = checked(planned, operation, rules)
+        planned = plan_patrol(request_of(wanted, place, fleet), report)
+        checks = checked(planned, papers)
         made = export_plan(planned, out)
     result = made.model_dump(mode="json")
     lines = plan_lines(result, out)
-    lines += drawn(planned, checks, preview, sheet, application)
-    if operation is not None or explain:
+    lines += drawn(planned, checks, papers)
+    if papers.operation is not None or explain:
         result["checks"] = [asdict(check) for check in checks]
         lines += [f"{check.grade:5s} {check.name} ({check.article}): {check.detail}" for check in checks]
     if explain:
@@ -156,6 +84,56 @@ def plan(
     if any(not item.what.startswith("warning:") for item in made.refused):
         raise PartlyDone(result, lines)
     return result, lines
+
+
+def request_of(wanted: Wanted, place: Place, fleet: Fleet) -> PlanRequest:
+    """The request that the options make.
+
+    Raises:
+        YunxunError: A value is not what its option expects.
+        MissionsError: The file of sites cannot be read.
+    """
+    from missions.airspace import Clearances
+    from missions.planner import PlanRequest
+
+    wind_mps, wind_from_deg = wind_of(fleet.wind)
+    return PlanRequest(
+        area=wanted.area,
+        product=product_of(wanted.product),
+        width_m=wanted.width_m,
+        points=wanted.points,
+        cases=wanted.cases,
+        due_only=wanted.due_only,
+        on=wanted.on.date() if wanted.on else None,
+        day_km2=wanted.day_km2,
+        grid=wanted.grid,
+        margin_m=wanted.margin_m,
+        zones=place.zones,
+        obstacles=place.obstacles,
+        dem=place.dem,
+        sites=all_sites(place.site, place.sites),
+        clearances=Clearances(straight_home=place.straight_home),
+        aircraft=fleet.aircraft,
+        gsd_m=None if fleet.gsd_cm is None else fleet.gsd_cm / 100.0,
+        front_overlap=fleet.front_overlap,
+        side_overlap=fleet.side_overlap,
+        crews=fleet.crews,
+        wind_mps=wind_mps,
+        wind_from_deg=wind_from_deg,
+        start_utc=first_take_off(fleet.start, fleet.roster),
+        roster=fleet.roster,
+        battery_health=fleet.battery_health,
+        objective=fleet.objective,
+        follow_surface=fleet.follow_surface,
+    )
+
+
+def wind_of(text: str | None) -> tuple[float, float]:
+    """Speed (m/s) and where it comes from (degrees), of `5,330`; no wind where nobody said."""
+    if not text:
+        return 0.0, 0.0
+    speed_mps, from_deg = parse_numbers(text, "MPS,FROM_DEG")
+    return speed_mps, from_deg
 
 
 def product_of(name: str) -> Product:
@@ -186,7 +164,7 @@ def first_take_off(start: datetime | None, roster: Path | None) -> datetime | No
     return None if roster is not None else datetime.now(UTC)
 
 
-def checked(planned: PlanResult, operation: Path | None, rules: str) -> tuple[Check, ...]:
+def checked(planned: PlanResult, papers: Papers) -> tuple[Check, ...]:
     """The rules of the air looked at; they block where the operation's particulars are given and nobody says warn.
 
     Raises:
@@ -195,27 +173,30 @@ def checked(planned: PlanResult, operation: Path | None, rules: str) -> tuple[Ch
     """
     from missions.rules import check_rules, read_operation, require
 
-    if rules not in ("block", "warn"):
-        raise YunxunError(f"rules {rules!r}: choose block or warn")
-    checks = check_rules(planned, read_operation(operation) if operation is not None else None)
-    require(checks, blocking=operation is not None and rules == "block")
+    if papers.rules not in ("block", "warn"):
+        raise YunxunError(f"rules {papers.rules!r}: choose block or warn")
+    checks = check_rules(planned, read_operation(papers.operation) if papers.operation is not None else None)
+    require(checks, blocking=papers.operation is not None and papers.rules == "block")
     return checks
 
 
-def drawn(
-    planned: PlanResult, checks: tuple[Check, ...], preview: Path | None, sheet: Path | None, application: Path | None
-) -> list[str]:
-    """Makes the pictures and sheets that were asked for, and says where they are."""
+def drawn(planned: PlanResult, checks: tuple[Check, ...], papers: Papers) -> list[str]:
+    """Pictures and sheets that were asked for."""
+    from missions.application import application_of
+    from missions.export.application import write_application
     from missions.export.preview import draw_preview
-    from missions.export.sheet import write_application, write_crew_sheet
+    from missions.export.sheet import write_crew_sheet
+    from missions.rules import read_operation
 
-    if preview is not None:
-        draw_preview(planned, preview)
-    if sheet is not None:
-        write_crew_sheet(planned, sheet)
-    if application is not None:
-        write_application(planned, checks, application)
-    return [f"written to {path}" for path in (preview, sheet, application) if path is not None]
+    if papers.preview is not None:
+        draw_preview(planned, papers.preview)
+    if papers.sheet is not None:
+        write_crew_sheet(planned, papers.sheet)
+    if papers.application is not None:
+        operation = read_operation(papers.operation) if papers.operation is not None else None
+        write_application(application_of(planned, checks, operation), papers.application)
+    written = (papers.preview, papers.sheet, papers.application)
+    return [f"written to {path}" for path in written if path is not None]
 
 
 def plan_lines(plan_json: dict[str, Any], out: Path) -> list[str]:
@@ -241,55 +222,32 @@ def plan_lines(plan_json: dict[str, Any], out: Path) -> list[str]:
 
 
 @command
+@grouped
 def replan(
     plan_dir: Annotated[Path, typer.Argument(help="The plan so far.")],
     area: Annotated[Path, typer.Option(help="The area it was planned for.")],
     out: Annotated[Path, typer.Option(help="Folder for the new plan.")],
-    urgent: Annotated[list[str] | None, typer.Option(help="LON,LAT to photograph soon; may be repeated.")] = None,
-    flown: Annotated[list[str] | None, typer.Option(help="Sortie already flown (S01); may be repeated.")] = None,
-    lost_crew: Annotated[list[str] | None, typer.Option(help="Crew that is out (C01); may be repeated.")] = None,
-    zones: Annotated[Path | None, typer.Option(help="Zones as they are now.")] = None,
-    obstacles: Annotated[Path | None, typer.Option(help="Obstacles as they are now.")] = None,
-    dem: Annotated[Path | None, typer.Option(help="Ground heights.")] = None,
-    wind: Annotated[str | None, typer.Option(help="MPS,FROM_DEG as it is now.")] = None,
-    battery_health: Annotated[float, typer.Option(help="Share of the capacity that is left.")] = 1.0,
-    operation: Annotated[
-        Path | None, typer.Option(help="What the operator has (JSON): nothing new is flown outside its approvals.")
-    ] = None,
+    change: Change,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Change a plan as little as possible: an urgent point, a crew lost, other wind, a new zone.
 
+    What the approvals do not cover is refused, and the application that would cover it is written as PDF.
+
     Example: yunxun replan plan/ --area area.geojson --urgent 118.351,35.052 --flown S01 --out plan2/
     """
-    from missions.plan import read_plan
-    from missions.planner import PlanRequest
     from missions.replan import replan as run
     from missions.rules import read_operation
 
-    before = read_plan(plan_dir)
-    wind_mps, wind_from_deg = parse_numbers(wind, "MPS,FROM_DEG") if wind else (0.0, 0.0)
-    request = PlanRequest(
-        area=area,
-        zones=zones,
-        obstacles=obstacles,
-        dem=dem,
-        aircraft=before.aircraft,
-        gsd_m=before.camera.gsd_m,
-        front_overlap=before.front_overlap,
-        side_overlap=before.side_overlap,
-        wind_mps=wind_mps,
-        wind_from_deg=wind_from_deg,
-        battery_health=battery_health,
-    )
     done = run(
         plan_dir,
-        request,
+        changed_request(plan_dir, area, change),
         out,
-        flown=flown or (),
-        urgent=[parse_lonlat(text) for text in urgent or ()],
-        lost_crews=lost_crew or (),
-        operation=read_operation(operation) if operation is not None else None,
+        flown=change.flown or (),
+        urgent=[parse_lonlat(text) for text in change.urgent or ()],
+        lost_crews=change.lost_crew or (),
+        operation=read_operation(change.operation) if change.operation is not None else None,
+        application=change.application,
     )
     changes = {"kept": list(done.kept), "dropped": list(done.dropped), "added": list(done.added)}
     result: dict[str, Any] = {**changes, "plan": done.plan.model_dump(mode="json")}
@@ -298,6 +256,33 @@ def replan(
     if any(not item.what.startswith("warning:") for item in done.plan.refused):
         raise PartlyDone(result, lines)
     return result, lines
+
+
+def changed_request(plan_dir: Path, area: Path, change: Change) -> PlanRequest:
+    """The plan's own request with what is new.
+
+    Raises:
+        MissionsError: There is no plan.
+        YunxunError: The wind is not MPS,FROM_DEG.
+    """
+    from missions.plan import read_plan
+    from missions.planner import PlanRequest
+
+    before = read_plan(plan_dir)
+    wind_mps, wind_from_deg = wind_of(change.wind)
+    return PlanRequest(
+        area=area,
+        zones=change.zones,
+        obstacles=change.obstacles,
+        dem=change.dem,
+        aircraft=before.aircraft,
+        gsd_m=before.camera.gsd_m,
+        front_overlap=before.front_overlap,
+        side_overlap=before.side_overlap,
+        wind_mps=wind_mps,
+        wind_from_deg=wind_from_deg,
+        battery_health=change.battery_health,
+    )
 
 
 @command
