@@ -173,22 +173,28 @@ def offset_m(seed: int, size_m: float, folder: Path, rich: bool = False) -> tupl
     """Where a town's mosaic lies relative to the truth (east, north): by registering it with the true orthophoto.
 
     A plain receiver's mosaic is a metre or two off as a whole. How well it is placed is the stitcher's bar; how well
-    things are outlined on it is ours, so the truth is laid onto the mosaic.
+    things are outlined on it is ours, so the truth is laid onto the mosaic. Kept beside the mosaic that it is of.
     """
+    kept, mosaic = folder / "offset.json", folder / "day1" / "mosaic.tif"
+    if kept.is_file() and kept.stat().st_mtime_ns > mosaic.stat().st_mtime_ns:
+        east, north = json.loads(kept.read_text(encoding="utf-8"))
+        return float(east), float(north)
     town, wanted, clutter = _dressed(build_town(seed, size_m=(size_m, size_m)), busy(seed), rich)
     ortho = town.day(1, season="summer", changes=wanted, clutter=clutter).render_ortho(0.2)
     true = folder / "true.tif"
     _write(true, np.asarray(ortho.rgb), f"EPSG:{town.crs.to_epsg()}", ortho.transform, lossy=False)
-    shift = global_shift(folder / "day1" / "mosaic.tif", true)
+    shift = global_shift(mosaic, true)
     if shift.why is not None:
         raise RuntimeError(f"{folder}: the mosaic could not be laid on the true orthophoto: {shift.why}")
+    kept.write_text(json.dumps([shift.dx_px, -shift.dy_px]), encoding="utf-8")
     return shift.dx_px, -shift.dy_px
 
 
 def town_from_frames(seed: int, folder: Path, size_m: float, rich: bool = False) -> TownFiles:
     """Two days photographed, stitched one onto the other: the whole pipeline."""
-    write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), rich=rich, processes=1)
     then, now = folder / "day0", folder / "day1"
+    if not (now / "mosaic.json").is_file():
+        write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), rich=rich, processes=1)
     _stitched(then, None)
     _stitched(now, then / "mosaic.tif")
     to_metres = Transformer.from_crs("EPSG:4326", CRS, always_xy=True)

@@ -22,13 +22,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from _towns import busy, case_of, real_pair, town_from_frames, write_town
+from _evidence import Weights, evidence_of
+from _towns import busy, real_pair, town_from_frames, write_town
 
-from inference.detect import Budget, detect_patrol
+from inference.detect import detect_patrol
 from inference.merge import merge_boxes
 from inference.registry import serving_model
 from inference.training.evaluate import LEAST_M2, judge_held_out
-from inference.training.scoring import Case, average_precision, score
+from inference.training.scoring import Case, average_precision, mistakes, score, tally
 from inference.waste import probabilities
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,9 +57,29 @@ def report(what: str, cases: list[Case], bars: dict[str, str]) -> None:
         line(f"{what}: {family}", bar, got)
 
 
+def weights() -> Weights:
+    return {
+        "construction": serving_model("change").card.calibration,
+        "sanitation": serving_model("waste").card.calibration,
+    }
+
+
+def told(case: Case) -> str:
+    """What one town counts against the models, thing by thing."""
+    frozen, said = thresholds(), []
+    for family, least in LEAST_M2.items():
+        t = tally(case, family, frozen[family], least)
+        said.append(f"{family} {t.hit}/{t.wanted}, {t.false} false, {t.filed_permitted} permitted filed")
+        for m in mistakes(case, family, frozen[family], least):
+            sure = "-" if m.probability is None else f"{m.probability:.2f}"
+            at = f"{m.polygon.centroid.x:.0f}, {m.polygon.centroid.y:.0f}"
+            said.append(f"{m.kind} {m.area_m2:.1f} m2 at {at} (p {sure})")
+    return "; ".join(said)
+
+
 def row_towns(args: argparse.Namespace, work: Path) -> None:
     cases, cpu, hectares = [], 0.0, 0.0
-    everything = Budget(thresholds={"construction": 0.0, "sanitation": 0.0})
+    models = (serving_model("change"), serving_model("waste"))
     for seed in range(FIRST_SEED, FIRST_SEED + args.towns):
         folder = work / f"town-{seed}"
         if args.from_frames:
@@ -66,11 +87,11 @@ def row_towns(args: argparse.Namespace, work: Path) -> None:
         else:
             town = write_town(seed, folder, args.size_m, busy(seed), rich=args.rich)
         started = time.process_time()
-        sites = detect_patrol(replace(town.request, budget=everything))
+        seen = evidence_of(f"town-{seed}", town, models)
         cpu += time.process_time() - started
         hectares += town.area_m2 / 1e4
-        cases.append(case_of(f"town-{seed}", sites, town.truth, town.area_m2))
-        print(f"town {seed}: {len(sites.features)} candidates, {cpu / hectares:.2f} CPU-s/ha so far", flush=True)
+        cases.append(seen.case(weights()))
+        print(f"town {seed}: {told(cases[-1])}", flush=True)
     source = "from frames" if args.from_frames else "from perfect mosaics, disturbed"
     source += ", with clutter" if args.rich else ""
     report(
@@ -81,7 +102,7 @@ def row_towns(args: argparse.Namespace, work: Path) -> None:
             "sanitation": "recall >= 0.90 at <= 10 false/km2, AP50 >= 0.75",
         },
     )
-    line("CPU-seconds per hectare, 8 cm, both families", "<= 3 (from 3 cm)", f"{cpu / hectares:.2f}")
+    line("CPU-seconds per hectare, 8 cm, everything weighed", "-", f"{cpu / hectares:.2f}")
 
 
 def row_composites(args: argparse.Namespace, work: Path) -> None:
@@ -168,29 +189,49 @@ def row_speed(args: argparse.Namespace, work: Path) -> None:
     line("CPU-seconds per hectare from a 3 cm mosaic, both families", "<= 3", f"{spent:.2f}")
 
 
-def row_memory(args: argparse.Namespace, work: Path) -> None:
-    """A 40,000 px raster (a mosaic of 1.2 km at 3 cm), sparse so that it fits on a small disk."""
-    import rasterio
-    from rasterio.transform import Affine
+_MEMORY_CODE = """
+import sys
+from pathlib import Path
+from inference.detect import BaselineFiles, DetectRequest, detect_patrol
+after, height_after, before, height_before = map(Path, sys.argv[1:])
+request = DetectRequest(mosaic=after, dsm=height_after, baseline=BaselineFiles(before, height_before))
+found = len(detect_patrol(request).features)
+# Not ru_maxrss: a child inherits its parent's.
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak) / 1024, found)
+"""
 
-    path = work / "large.tif"
-    profile = {
-        "driver": "GTiff", "width": 40_000, "height": 40_000, "count": 3, "dtype": "uint8", "crs": "EPSG:32650",
-        "transform": Affine(0.03, 0, 500_000, 0, -0.03, 3_880_000), "tiled": True, "blockxsize": 512,
-        "blockysize": 512, "compress": "JPEG", "sparse_ok": True, "BIGTIFF": "YES",
-    }  # fmt: skip
-    block = np.random.default_rng(0).integers(40, 200, (3, 2048, 2048), dtype=np.uint8)
-    with rasterio.open(path, "w", **profile) as dataset:
-        for at in range(0, 38_000, 9_500):
-            dataset.write(block, window=((at, at + 2048), (at, at + 2048)))
+
+def _spread(source: Path, out: Path, side_px: int, places: int) -> Path:
+    """A raster of `side_px`, empty but for a town's raster pasted `places` by `places` times."""
+    import rasterio
+
+    with rasterio.open(source) as town:
+        block, profile = town.read(), town.profile
+    profile |= {"width": side_px, "height": side_px, "sparse_ok": True, "BIGTIFF": "YES"}
+    step = (side_px - block.shape[1]) // max(1, places - 1)
+    with rasterio.open(out, "w", **profile) as dataset:
+        for row in range(places):
+            for col in range(places):
+                at = (row * step // 512 * 512, col * step // 512 * 512)
+                window = ((at[0], at[0] + block.shape[1]), (at[1], at[1] + block.shape[2]))
+                dataset.write(block, window=window)
         dataset.build_overviews([2, 4, 8, 16, 32])
-    code = (
-        "import resource, sys; from pathlib import Path; from inference.detect import DetectRequest, detect_patrol;"
-        "detect_patrol(DetectRequest(mosaic=Path(sys.argv[1])));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    line("memory, 40,000 px raster, a process of its own", "<= 1 GB", f"{float(done.stdout):.0f} MB")
+    return out
+
+
+def row_memory(args: argparse.Namespace, work: Path) -> None:
+    """A 40,000 px raster (a mosaic of 1.2 km at 3 cm) on two days, sparse so that it fits on a small disk."""
+    town = write_town(FIRST_SEED, work / "memory", 120.0, busy(FIRST_SEED), gsd_m=0.03).request
+    assert town.dsm is not None and town.baseline is not None and town.baseline.dsm is not None
+    files = []
+    for number, path in enumerate((town.mosaic, town.dsm, town.baseline.mosaic, town.baseline.dsm)):
+        side = 40_000 if number % 2 == 0 else 10_000
+        files.append(str(_spread(path, work / f"large-{number}.tif", side, 3)))
+    code = [sys.executable, "-c", _MEMORY_CODE, *files]
+    done = subprocess.run(code, capture_output=True, text=True, check=True)
+    peak, found = map(float, done.stdout.split())
+    line("memory, 40,000 px, two days with surfaces, own process", "<= 1 GB", f"{peak:.0f} MB, {found:.0f} candidates")
 
 
 def row_sahi(args: argparse.Namespace, work: Path) -> None:
@@ -238,7 +279,7 @@ def main() -> int:
     parser.add_argument("--composites", type=int, default=30)
     parser.add_argument("--from-frames", action="store_true")
     parser.add_argument("--rich", action="store_true", help="towns with clutter that moves, more roofs and dumps")
-    parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--work", type=Path, default=None, help="kept; what is there already is not made again")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"thresholds {thresholds()}")

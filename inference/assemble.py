@@ -22,8 +22,8 @@ _SAME_PLACE = 0.4
 _FAMILY_MODEL = {"construction": "change", "sanitation": "waste"}
 
 
-def _settled(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Drops, of two candidates of different families on one place, the less sure."""
+def settled(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Drops, of two candidates of different families on one place, the less sure; the surest come first."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.probability):
         mine = candidate.proposal.polygon
@@ -95,7 +95,8 @@ def _properties(
     return properties
 
 
-def _ruling(candidate: Candidate, permits: list[Permit] | None, context: DetectContext) -> Judgement | None:
+def ruling(candidate: Candidate, permits: list[Permit] | None, context: DetectContext) -> Judgement | None:
+    """How a candidate stands to the permits; None where there are none, or where none is needed."""
     if permits is None or candidate.family != "construction":
         return None
     return judge(candidate.proposal.polygon, candidate.evidence.height_m, permits, context.day)
@@ -115,7 +116,7 @@ def collect(
     permits = read_permits(request.permits, context.crs) if request.permits else None
     matters = read_code_set(request.code_set)
     defaults = {family: models[name].card.threshold for family, name in _FAMILY_MODEL.items() if name in models}
-    kept = within_budget(_settled(candidates), request.budget, defaults, context.area_m2)
+    kept = within_budget(settled(candidates), request.budget, defaults, context.area_m2)
     kept.sort(
         key=lambda c: (c.family, -round(c.proposal.polygon.centroid.y, 1), round(c.proposal.polygon.centroid.x, 1))
     )
@@ -123,7 +124,7 @@ def collect(
     features = []
     for number, candidate in enumerate(kept, start=1):
         outline = shapely.transform(candidate.proposal.polygon, to_wgs84.transform, interleaved=False)
-        properties = _properties(candidate, number, _ruling(candidate, permits, context), matters)
+        properties = _properties(candidate, number, ruling(candidate, permits, context), matters)
         features.append(
             SiteFeature.model_validate({"geometry": mapping(outline), "properties": properties}, by_name=True)
         )

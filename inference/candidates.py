@@ -22,6 +22,8 @@ UNSURE_CAP = 0.49
 BEST_FRAMES = 3
 # Before frames are opened: what the mosaic, the heights and the earlier day make less likely than this is let go.
 WORTH_A_LOOK = 0.08
+# For fitting probabilities, so many proposals of a patrol are looked at again, however unlikely.
+LOOKS_TO_FIT = 90
 # A place that fewer frames could show lies at the survey's edge, where one picture's lean passes for a change.
 FEWEST_VIEWS = 3
 
@@ -64,6 +66,7 @@ def gather(
     weights: dict[str, float],
     before: Sequence[float | None] | None = None,
     heights: Sequence[HeightChange | None] | None = None,
+    every: bool = False,
 ) -> list[Gathered]:
     """Measures heights and looks again in frames.
 
@@ -76,6 +79,7 @@ def gather(
         weights: Calibration, to leave out early what no second look will save.
         before: What the network said of each place on the earlier day.
         heights: How far each rises, where it is not the change since the earlier day.
+        every: Look again at what is unlikely, too: probabilities are fitted on what comes of it.
 
     Returns:
         The same, with evidence.
@@ -85,9 +89,7 @@ def gather(
     rises = heights or [surfaces.change(p, everything) if surfaces else None for p in everything]
     earlier = before if before is not None else [None] * len(proposals)
     first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
-    hopes = [probability(e, weights) for e in first]
-    keep = [i for i in range(len(first)) if hopes[i] >= WORTH_A_LOOK]
-    keep = sorted(sorted(keep, key=lambda i: -hopes[i])[: allowance(context.area_m2)])
+    keep = worth_a_look(first, weights, context.area_m2, every)
     proposals = [proposals[i] for i in keep]
     kept, then = [rises[i] for i in keep], [earlier[i] for i in keep]
     polygons = [p.polygon for p in proposals]
@@ -100,6 +102,24 @@ def gather(
     posed = context.frames is not None and any(g is not None for g in grounds)
     bundle = zip(proposals, kept, looks, again, then, strict=True)
     return [_gathered(p, h, w, a, b, posed) for p, h, w, a, b in bundle]
+
+
+def worth_a_look(first: Sequence[Evidence], weights: dict[str, float], area_m2: float, every: bool) -> list[int]:
+    """Which proposals the frames are opened for, by what is known without them.
+
+    Args:
+        first: Evidence of each proposal, without looks.
+        weights: Calibration.
+        area_m2: Ground photographed.
+        every: Take the unlikely ones, too.
+
+    Returns:
+        Indices, in order.
+    """
+    hopes = [probability(e, weights) for e in first]
+    keep = [i for i in range(len(first)) if every or hopes[i] >= WORTH_A_LOOK]
+    most = LOOKS_TO_FIT if every else allowance(area_m2)
+    return sorted(sorted(keep, key=lambda i: -hopes[i])[:most])
 
 
 def _gathered(

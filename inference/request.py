@@ -49,6 +49,7 @@ class DetectRequest:
         budget: What to keep.
         models_dir: A registry of models learnt later; the packaged ones when None.
         code_set: Name or file of the mapping from label to matter code.
+        every: Weigh unlikely proposals, too, with all their looks: for fitting probabilities, not for serving.
     """
 
     mosaic: Path
@@ -62,3 +63,4 @@ class DetectRequest:
     budget: Budget = field(default_factory=Budget)
     models_dir: Path | None = None
     code_set: str | Path = "gbt47678_5_2026"
+    every: bool = False

@@ -50,7 +50,8 @@ def find_sanitation(
     everything, grid = find_waste(model, request.mosaic, progress)
     proposals = strongest(everything, allowance(context.area_m2))
     before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
-    gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, model.card.calibration, before)
+    weights = model.card.calibration
+    gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, weights, before, every=request.every)
     return [_candidate(g, model) for g in gathered]
 
 
