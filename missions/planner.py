@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import shapely
@@ -15,6 +16,7 @@ from missions.errors import MissionsError
 from missions.export.folder import export_plan
 from missions.flying import SWAP_S, Flown, fly
 from missions.frame import Array
+from missions.layers import Levels
 from missions.part import Part, lanes_in, parts_of
 from missions.plan import Coverage, Refusal
 from missions.request import PlanRequest, Task, read_task
@@ -23,6 +25,7 @@ from missions.seen import measure
 from missions.separation import kept_apart
 from missions.sites import propose_sites, seeing_sites
 from missions.sorties import Pieces, balanced_parts, longest_piece_m, pieces_of
+from missions.timetable import charged, worked_s
 from missions.tour import best_tour, link_costs
 from missions.ulid import new_ulid
 from missions.visits import plan_visits
@@ -191,30 +194,42 @@ def _plan_crews(task: Task, parts: list[Part], tell: Progress) -> _Planned:
     return _Planned(_timed(task, crews), refused, weighed)
 
 
-def _apart(task: Task, timed: list[Timed]) -> tuple[list[Timed], list[Refusal]]:
-    """Own aircraft apart in space and time: a crew's sortie starts later where nothing of its day hinders."""
+def _room(task: Task, timed: Sequence[Timed], index: int, item: Timed) -> bool:
+    """Whether a crew's day has room for a sortie as it would be flown: shift, next sortie, batteries, zones."""
+    crew = item.rostered
+    if crew is None or task.roster is None:
+        return True
+    mine = [other for number, other in enumerate(timed) if other.crew == item.crew and number != index]
+    later = [other.start_utc for other in mine if other.start_utc > timed[index].start_utc]
+    if later and item.end_utc + timedelta(seconds=task.roster.swap_s) > min(later):
+        return False
+    if not any(begin <= item.start_utc and item.end_utc <= end for begin, end in crew.shifts):
+        return False
+    if not charged(task, crew, [(other.start_utc, other.end_utc) for other in [*mine, item]]):
+        return False
+    return not any(zone.active(item.start_utc, item.end_utc) for zone in task.timed)
+
+
+def _apart(task: Task, timed: list[Timed], levels: Levels) -> tuple[list[Timed], list[Refusal]]:
+    """Own aircraft apart in space and time: who would meet waits or crosses higher, where its day has room."""
     homes = task.frame.to_lonlat([item.flown.home for item in timed])
     home_m = task.terrain.at(homes) if task.terrain is not None else np.zeros(len(homes))
-    swap_s = task.roster.swap_s if task.roster is not None else SWAP_S
+    return kept_apart(timed, home_m, partial(_room, task), levels.of, chained=task.roster is None)
 
-    def room(index: int, late_s: float) -> bool:
-        item = timed[index]
-        begin = item.start_utc + timedelta(seconds=late_s)
-        end = begin + timedelta(seconds=item.flown.duration_s)
-        if item.rostered is None:
-            return True
-        later = [t.start_utc for t in timed if t.crew == item.crew and t.start_utc > item.start_utc]
-        if later and end + timedelta(seconds=swap_s) > min(later):
-            return False
-        if not any(a <= begin and end <= b for a, b in item.rostered.shifts):
-            return False
-        return not any(zone.active(begin, end) for zone in task.timed)
 
-    return kept_apart(timed, home_m, room, chained=task.roster is None)
+def _as_flown(task: Task, days: tuple[CrewDay, ...], timed: list[Timed]) -> tuple[CrewDay, ...]:
+    """The crews' days with the waits and heights that keep them apart."""
+    found = []
+    for day in days:
+        mine = [item for item in timed if item.crew == day.crew.name]
+        shifts = [(max(begin, task.start_utc), end) for begin, end in day.crew.shifts if end > task.start_utc]
+        busy_s = max((worked_s(shifts, item.end_utc) for item in mine), default=0.0)
+        found.append(replace(day, busy_s=busy_s, flight_s=sum(item.flown.duration_s for item in mine)))
+    return tuple(found)
 
 
 def _ways_home(
-    parts: list[Part], sorties: tuple[PlannedSortie, ...]
+    parts: list[Part], sorties: tuple[PlannedSortie, ...], levels: Levels
 ) -> tuple[tuple[PlannedSortie, ...], list[Refusal]]:
     """Marks sorties from whose way the straight flight home, a failing aircraft's, is closed; and a warning."""
     routers = {round(part.strip.height_agl_m, 1): part.router for part in parts}
@@ -222,7 +237,9 @@ def _ways_home(
     for sortie in sorties:
         router = routers.get(round(sortie.strip.height_agl_m, 1))
         points = sortie.route.points
-        clear = router is None or not router.hidden(points[:1], points[:-1], points[1:]).any()
+        routers_on_way = [router] if router is not None else []
+        routers_on_way += [levels.router(sortie.transit_agl_m)] if sortie.transit_agl_m is not None else []
+        clear = not any(one.hidden(points[:1], points[:-1], points[1:]).any() for one in routers_on_way)
         marked.append(sortie if clear else replace(sortie, home_in_sight=False))
     bad = [sortie.short_id for sortie in marked if not sortie.home_in_sight]
     if not bad:
@@ -269,8 +286,9 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
             + "".join(f"; {item.what}: {item.why}" for item in planned.refused[:1])
         )
     tell(len(parts), len(parts) + 1, "coverage")
-    timed, meeting = _apart(task, planned.timed)
-    sorties, hidden = _ways_home(parts, numbered(task, timed))
+    levels = Levels(task)
+    timed, meeting = _apart(task, planned.timed, levels)
+    sorties, hidden = _ways_home(parts, numbered(task, timed), levels)
     target = shapely.union_all([part.target for part in parts])
     result = PlanResult(
         task=task,
@@ -282,7 +300,7 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
         else _visited(task, sorties),
         refused=(*refused, *planned.refused, *meeting, *hidden),
         sweeps=tuple(planned.weighed),
-        days=days,
+        days=_as_flown(task, days, timed),
     )
     tell(1, 1, "planned")
     return result

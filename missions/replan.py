@@ -22,6 +22,7 @@ from missions.export.kml import write_kml
 from missions.flying import SWAP_S, Flown, fly
 from missions.follow import SAG_M, follow
 from missions.frame import Array
+from missions.layers import transits
 from missions.part import Part
 from missions.plan import LonLat, Plan, Refusal, Sortie, write_plan
 from missions.request import PlanRequest, Task, read_task
@@ -108,10 +109,17 @@ def _height_m(sortie: Reread, plan: Plan) -> float:
 
 def _good(day: _Day, sortie: Reread) -> bool:
     """Whether a sortie may still be flown as it is: nothing closed on its way, and the battery lasts in this wind."""
-    part = day.part(_height_m(sortie, day.plan))
     points = sortie.route.points
-    if not part.router.clear(points[:-1], points[1:]).all():
-        return False
+    legs = np.arange(len(points) - 1)
+    lanes_m = _height_m(sortie, day.plan)
+    transit_m = float(getattr(sortie.sortie, "transit_agl_m", lanes_m))
+    between = np.zeros(len(legs), dtype=bool)
+    if transit_m != lanes_m:
+        first, last = transits(sortie.route)
+        between = (legs < first) | (legs >= last)
+    for height_m, flown in ((lanes_m, ~between), (transit_m, between)):
+        if flown.any() and not day.part(height_m).router.clear(points[:-1][flown], points[1:][flown]).all():
+            return False
     _, energy_wh = sortie.route.time_and_energy(day.task.model)
     return energy_wh <= day.task.model.budget_wh(day.task.request.battery_health) * 1.001
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class PlannedSortie:
         energy_wh: The same.
         rostered: People and aircraft, where a roster was given.
         home_in_sight: Whether the straight flight home is clear from everywhere on the way.
+        transit_agl_m: Height above ground of its ways from and to home, where it is not the lanes'.
     """
 
     short_id: str
@@ -43,6 +44,7 @@ class PlannedSortie:
     energy_wh: float
     rostered: Crew | None = None
     home_in_sight: bool = True
+    transit_agl_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,18 @@ class CrewDay:
 
 @dataclass(frozen=True)
 class Timed:
-    """A sortie with its take-off time and crew, before it has a number."""
+    """A sortie with its take-off time and crew, before it has a number; `transit_agl_m` as in `PlannedSortie`."""
 
     start_utc: datetime
     crew: str
     flown: Flown
     rostered: Crew | None = None
+    transit_agl_m: float | None = None
+
+    @property
+    def end_utc(self) -> datetime:
+        """Landing."""
+        return self.start_utc + timedelta(seconds=self.flown.duration_s)
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,7 @@ def numbered(task: Task, timed: list[Timed]) -> tuple[PlannedSortie, ...]:
             duration_s=item.flown.duration_s,
             energy_wh=item.flown.energy_wh,
             rostered=item.rostered,
+            transit_agl_m=item.transit_agl_m,
         )
         for number, (item, (lon, lat), height) in enumerate(zip(ordered, homes, heights, strict=True), start=1)
     )

@@ -1,11 +1,11 @@
-"""Own aircraft kept apart in space and time: sorties that would meet start a little later, or are named.
+"""Own aircraft kept apart in space and time: who would meet starts a little later, or crosses higher, or is named.
 
 Places are followed second by second along the routes as they are timed; the verifier does the same from the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,8 @@ _STEP_S = 2.0
 _SHIFT_S = 30.0
 _MOST_SHIFTS = 20
 
-Room = Callable[[int, float], bool]
+Room = Callable[[Sequence[Timed], int, Timed], bool]
+Layered = Callable[[Timed], Iterable[Timed]]
 
 
 class _Traffic:
@@ -30,8 +31,9 @@ class _Traffic:
 
     def __init__(self, timed: Sequence[Timed], home_m: Array) -> None:
         self.timed = list(timed)
+        self.home_m = [float(height) for height in home_m]
         self.start = min(item.start_utc for item in timed)
-        self.tracks = [self._track(item, float(home)) for item, home in zip(timed, home_m, strict=True)]
+        self.tracks = [self._track(item, home) for item, home in zip(timed, self.home_m, strict=True)]
         boxes = [
             shapely.buffer(shapely.box(*track[:, :2].min(axis=0), *track[:, :2].max(axis=0)), APART_M)
             for track in self.tracks
@@ -56,17 +58,17 @@ class _Traffic:
         height = np.interp(along, done, rel)
         return np.column_stack([east, north, height + home_m, height])
 
-    def _steps(self, index: int, at: datetime) -> int:
+    def _steps(self, at: datetime) -> int:
         return round((at - self.start).total_seconds() / _STEP_S)
 
-    def meets(self, index: int, at: datetime) -> list[int]:
-        """Sorties already placed that one would meet if it started at a time."""
-        mine, first = self.tracks[index], self._steps(index, at)
+    def meets(self, index: int, item: Timed, track: Array | None = None) -> list[int]:
+        """Sorties already placed that one would meet if it flew like this; `track` where it is not its own."""
+        mine, first = self.tracks[index] if track is None else track, self._steps(item.start_utc)
         found = []
         for other in self.near[index]:
             if other not in self.placed:
                 continue
-            theirs, begin = self.tracks[other], self._steps(other, self.timed[other].start_utc)
+            theirs, begin = self.tracks[other], self._steps(self.timed[other].start_utc)
             low, high = max(first, begin), min(first + len(mine), begin + len(theirs))
             if low >= high:
                 continue
@@ -77,29 +79,58 @@ class _Traffic:
                 found.append(other)
         return found
 
-    def later(self, index: int, room: Room) -> Iterator[float]:
-        """Delays in seconds with which a sortie meets nobody, as far as there is room."""
-        for number in range(1, _MOST_SHIFTS + 1):
-            late_s = number * _SHIFT_S
-            if not room(index, late_s):
-                return
-            if not self.meets(index, self.timed[index].start_utc + timedelta(seconds=late_s)):
-                yield late_s
+    def apart(self, index: int, room: Room, layered: Layered) -> Timed | None:
+        """A later start, else ways at another height, else both, with which a sortie meets nobody; None: none of them.
+
+        Waiting comes first: it changes nothing that is flown.
+        """
+        item = self.timed[index]
+        for late in range(1, _MOST_SHIFTS + 1):
+            waiting = _later(item, late)
+            if not room(self.timed, index, waiting):
+                break
+            if not self.meets(index, waiting):
+                return waiting
+        for moved in layered(item):
+            track = self._track(moved, self.home_m[index])
+            for late in range(_MOST_SHIFTS + 1):
+                candidate = _later(moved, late)
+                if not room(self.timed, index, candidate):
+                    break
+                if not self.meets(index, candidate, track):
+                    return candidate
+        return None
+
+    def put(self, index: int, item: Timed) -> None:
+        """A sortie as it is flown now."""
+        if item.flown is not self.timed[index].flown:
+            self.tracks[index] = self._track(item, self.home_m[index])
+        self.timed[index] = item
+
+
+def _later(item: Timed, shifts: int) -> Timed:
+    return replace(item, start_utc=item.start_utc + timedelta(seconds=shifts * _SHIFT_S))
+
+
+def _none(_: Timed) -> Iterable[Timed]:
+    return ()
 
 
 def kept_apart(
-    timed: Sequence[Timed], home_m: Array, room: Room, *, chained: bool
+    timed: Sequence[Timed], home_m: Array, room: Room, layered: Layered = _none, *, chained: bool
 ) -> tuple[list[Timed], list[Refusal]]:
-    """Shifts take-offs by half minutes until no two sorties of different crews meet.
+    """Shifts take-offs by half minutes, and ways from and to home by levels, until no two crews' sorties meet.
 
     Args:
         timed: Sorties on the clock.
         home_m: (n,) ground heights of their homes.
-        room: Whether sortie number i may start so many seconds later (its crew's next sortie, shift, zones).
+        room: Whether, of all sorties as they are now, number i may be flown like this (its crew's next sortie,
+            batteries, shift, zones).
+        layered: The sortie with its ways from and to home at other heights, the nearest first.
         chained: Whether a crew's later sorties are put off with it.
 
     Returns:
-        The sorties as they now start, and a warning for each pair that still meets.
+        The sorties as they are flown now, and a warning for each pair that still meets.
     """
     if len(timed) < 2:
         return list(timed), []
@@ -109,16 +140,21 @@ def kept_apart(
     for index in order:
         traffic.placed.add(index)
         item = traffic.timed[index]
-        others = traffic.meets(index, item.start_utc)
-        late_s = next(traffic.later(index, room), 0.0) if others else 0.0
-        if others and not late_s:
+        others = traffic.meets(index, item)
+        if not others:
+            continue
+        moved = traffic.apart(index, room, layered)
+        if moved is None:
             still += [(min(index, other), max(index, other)) for other in others]
-        for number, later in enumerate(timed) if late_s else ():
-            if number == index or (chained and later.crew == item.crew and later.start_utc > timed[index].start_utc):
-                start = traffic.timed[number].start_utc + timedelta(seconds=late_s)
-                traffic.timed[number] = replace(later, start_utc=start)
+            continue
+        late = moved.end_utc - item.end_utc
+        traffic.put(index, moved)
+        for number, later in enumerate(timed) if chained and late > timedelta(0) else ():
+            if later.crew == item.crew and later.start_utc > timed[index].start_utc:
+                start = traffic.timed[number].start_utc + late
+                traffic.put(number, replace(traffic.timed[number], start_utc=start))
     pairs = dict.fromkeys(still)
-    left = [(a, b) for a, b in pairs if b in traffic.meets(a, traffic.timed[a].start_utc)]
+    left = [(a, b) for a, b in pairs if b in traffic.meets(a, traffic.timed[a])]
     return traffic.timed, [_warning(traffic.timed[a], traffic.timed[b]) for a, b in left]
 
 
@@ -126,5 +162,5 @@ def _warning(one: Timed, other: Timed) -> Refusal:
     return Refusal(
         what=f"warning: crews {one.crew} and {other.crew} at {max(one.start_utc, other.start_utc):%H:%M} UTC",
         why=f"their aircraft come nearer than {APART_M:g} m",
-        remedy="agree on the radio who waits, or start one of them later",
+        remedy="neither a wait nor another height has room: agree on the radio who waits, or fly one on another day",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -19,6 +20,25 @@ _ROAD_FACTOR = 1.3
 def drive_s(roster: Roster, here: Array, there: Array) -> float:
     """Seconds on the road between two places, metres."""
     return _ROAD_FACTOR * float(np.hypot(*(there - here))) / roster.drive_speed_mps
+
+
+def charged(task: Task, crew: Crew, flights: Sequence[tuple[datetime, datetime]]) -> bool:
+    """Whether a full battery is there for each of a crew's flights (begin, end) at the time of its take-off."""
+    begins = [begin for begin, _ in crew.shifts] or [task.start_utc]
+    full = [max(begins[0], task.start_utc)] * crew.machine.batteries
+    chargers = full[:1] * crew.machine.chargers
+    for begin, end in sorted(flights):
+        if heapq.heappop(full) > begin:
+            return False
+        done = max(chargers[0], end) + timedelta(minutes=task.profile.charge_minutes)
+        heapq.heapreplace(chargers, done)
+        heapq.heappush(full, done)
+    return True
+
+
+def worked_s(shifts: Sequence[tuple[datetime, datetime]], landed: datetime) -> float:
+    """Working seconds until a time, breaks left out."""
+    return sum(max(0.0, (min(landed, end) - begin).total_seconds()) for begin, end in shifts)
 
 
 class Clock:
@@ -76,4 +96,4 @@ class Clock:
 
     def busy_s(self, landed: datetime) -> float:
         """Working seconds until a time, breaks left out."""
-        return sum(max(0.0, (min(landed, end) - begin).total_seconds()) for begin, end in self.shifts)
+        return worked_s(self.shifts, landed)

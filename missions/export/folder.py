@@ -84,6 +84,7 @@ def write_sortie(result: PlanResult, sortie: PlannedSortie, folder: Path) -> Sor
         **_views(result, sortie),
         path_m=round(sortie.route.path_m, 1),
         height_agl_m=round(sortie.strip.height_agl_m, 2),
+        **({} if sortie.transit_agl_m is None else {"transit_agl_m": round(sortie.transit_agl_m, 2)}),
     )
 
 

@@ -109,6 +109,8 @@ def write_crew_sheet(result: PlanResult, path: Path) -> None:
             lon, lat = sortie.home[:2]
             cells = [sortie.short_id, begin, end, f"{lon:.6f}", f"{lat:.6f}", str(sortie.route.photos)]
             page.row([*cells, f"{sortie.energy_wh:.0f}"], _STOPS)
+        for sortie in (sortie for sortie in sorties if sortie.transit_agl_m is not None):
+            page.line(f"{sortie.short_id} 往返航段离地 {sortie.transit_agl_m:.1f} m，与其他机组错层，不得更改", 9)
         page.line("起飞前：桨叶、电池、卡、指南针、返航高度、禁飞区更新、人员清场      签名：", 9)
         page.turn()
     page.save(path)
