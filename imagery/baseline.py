@@ -27,7 +27,7 @@ from imagery.index import Index
 from imagery.matching import RATIO, mutual_matches, verified
 from imagery.patches import PatchTies
 from imagery.scene import ground_points
-from imagery.solve import Solution, to_poses
+from imagery.solve import Solution, shifted, to_poses
 from imagery.surface import HeightGrid
 from imagery.work import DescriptorStore
 
@@ -283,16 +283,9 @@ def judge_registration(
     before: Solution, after: Solution, ties: BaselineTies, ground: HeightGrid, index: Index, gsd_m: float
 ) -> Registration:
     """Residuals of withheld ties on the ground; matches off by more than a metre or 8 px are wrong ones, left out."""
-    origin = after.setting.origin
-    poses = to_poses(after, index)
     held = ties.held
-    known = held.xyz[held.point] + origin
-    offset = np.full((len(held.frame), 2), np.nan)
-    for number in np.unique(held.frame):
-        own = held.frame == number
-        pose = poses.frames[int(number)]
-        seen = ground_points(poses.lenses[pose.lens], pose, ground, held.uv[own])
-        offset[own] = seen[:, :2] - known[own, :2]
+    known = held.xyz[held.point] + after.setting.origin
+    offset = _offsets(after, held, ground, index)[:, :2]
     distance = np.hypot(offset[:, 0], offset[:, 1])
     good = distance < max(1.0, 8.0 * gsd_m)
     moved = (after.state.C - before.state.C)[:, :2]
@@ -306,6 +299,27 @@ def judge_registration(
         shift_m=_pair(np.median(moved, axis=0)),
         field=_field(known[good, :2], offset[good]),
     )
+
+
+def _offsets(solution: Solution, points: KnownPoints, ground: HeightGrid, index: Index) -> Floats:
+    """(m, 3) where frames' sightings meet the ground, less where the points are known to be."""
+    poses = to_poses(solution, index)
+    offset = np.full((len(points.frame), 3), np.nan)
+    for number in np.unique(points.frame):
+        own = points.frame == number
+        pose = poses.frames[int(number)]
+        seen = ground_points(poses.lenses[pose.lens], pose, ground, points.uv[own])
+        offset[own] = seen - points.xyz[points.point[own]] - solution.setting.origin
+    return offset
+
+
+def shift_onto(solution: Solution, ties: BaselineTies, ground: HeightGrid, index: Index) -> Solution:
+    """The block moved as it is to where most of its ties to the baseline are; in height only where that tells any."""
+    points = ties.fit
+    offset = _offsets(solution, points, ground, index)
+    told = points.sigma[points.point, 2] <= SIGMA_Z_M
+    up = float(np.median(offset[told, 2])) if told.any() else 0.0
+    return shifted(solution, -np.array([*np.median(offset[:, :2], axis=0), up]))
 
 
 def _pair(values: Floats) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from imagery.baseline import (
     judge_registration,
     mosaic_of,
     read_baseline,
+    shift_onto,
     tie_to_baseline,
     ties_of_patches,
 )
@@ -33,7 +34,7 @@ from imagery.options import StitchOptions
 from imagery.patches import all_patch_ties
 from imagery.poses import read_poses
 from imagery.scene import native_gsd_m, union_bounds, views
-from imagery.solve import Solution, solve, solve_again, to_poses
+from imagery.solve import Solution, shifted, solve, solve_again, to_poses
 from imagery.work import DescriptorStore, PairStore
 
 
@@ -136,7 +137,7 @@ def _onto(
     ties = tie_to_baseline(solution, index, store, earlier, ground)
     beside = path.with_name("poses.json")
     lenses = read_poses(beside).lenses if beside.is_file() else {}
-    moved = solve_again(solution, index, [ties.fit], lenses)
+    moved = solve_again(shift_onto(solution, ties, ground, index), index, [ties.fit], lenses)
     poses = to_poses(moved, index)
     ground = ground_under(moved, poses, frames_dir)
     matched = [how == "matched" for how in moved.placed]
@@ -149,12 +150,23 @@ def _onto(
     return moved, judge_registration(solution, moved, ties, ground, index, gsd_m)
 
 
+def _near(solution: Solution, control: Sequence[Mark], index: Index) -> Solution:
+    """The solution shifted to where most of its control is: what is left for the adjustment is pixels, not metres."""
+    found = errors_at(solution, control, index)
+    if not found:
+        return solution
+    up = [error.up_m for error in found if error.up_m is not None]
+    east, north = (np.median([getattr(error, axis) for error in found]) for axis in ("east_m", "north_m"))
+    return shifted(solution, -np.array([east, north, np.median(up) if up else 0.0]))
+
+
 def _controlled(solution: Solution, index: Index, control: Sequence[Mark]) -> Solution:
     """The solution pulled to its ground control."""
     if not control:
         return solution
-    if solution.setting.frame.is_local:
-        solution = to_earth(solution, control, index)
+    solution = (
+        to_earth(solution, control, index) if solution.setting.frame.is_local else _near(solution, control, index)
+    )
     moved = solve_again(solution, index, [known_points(control, solution, index)])
     # Control that is read from a map is metres off, and says so by not fitting: then it is trusted as far as it fits.
     misfit = rms_m(errors_at(moved, control, index)) or 0.0

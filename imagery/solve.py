@@ -217,6 +217,17 @@ def solve_again(
     )
 
 
+def shifted(solution: Solution, by: Floats) -> Solution:
+    """The block moved as it is by (3,) metres; its GPS is then off by as much more.
+
+    A bias of metres is tens of pixels at a mark: left to the adjustment, marks pulled at the lens and at heights
+    (a focal length of 557 px became 830, the block rose by 37 m) before they pulled the block.
+    """
+    state = solution.state
+    moved = replace(state, C=state.C + by, X=state.X + by, bias=state.bias - by)
+    return replace(solution, state=moved, ground_z=solution.ground_z + float(by[2]))
+
+
 def _diagonals(index: Index) -> Floats | None:
     """Expected footprint diagonals where every file tells its height above take-off; terrain may double them."""
     sizes = []

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagery import blocks, dissect
-from imagery.adjust import Adjusted, adjust, camera_rays, judge, trusted_sigma
+from imagery.adjust import DOUBT_TIES, Adjusted, adjust, camera_rays, judge, trusted_sigma, trusted_ties
 from imagery.bundle import Knowledge, State, project_points, residuals, rotation, rotation_vector
 from imagery.checkpoint import Rounds
+from imagery.gcp import similarity
 from imagery.layout import look
 from imagery.tracks import Ties, withhold
 
@@ -167,3 +168,32 @@ def test_a_lagging_receiver_is_believed_less() -> None:
     sigma = trusted_sigma(shifted, know, know.gps_sigma)
     assert np.median(sigma[:, :2]) > 6.0 * np.median(know.gps_sigma[:, :2])
     assert (sigma >= know.gps_sigma).all()
+
+
+def in_shape_rms(state: State, truth: np.ndarray) -> float:
+    """Horizontal RMS after a similarity fit."""
+    scale, turn, shift = similarity(state.C, truth)
+    off = scale * state.C @ turn.T + shift - truth
+    return float(np.sqrt((off[:, :2] ** 2).sum(axis=1).mean()))
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_ties_that_are_better_than_they_say_hold_the_block_against_its_receiver(seed: int) -> None:
+    start, know, ties, truth = made_block(seed=seed, gps_noise=2.0)
+    modest = replace(ties, sigma=np.full(len(ties.sigma), 3.0))
+    honest = in_shape_rms(adjust(start, know, ties, 0.0).state, truth)
+    assert in_shape_rms(adjust(start, know, modest, 0.0).state, truth) < 1.2 * honest + 0.02
+
+
+def test_ties_are_trusted_as_far_as_they_fit() -> None:
+    start, know, ties, _ = made_block(side=4)
+    fitted = adjust(start, know, ties, 0.0)
+    fitted.know.X_sigma[:5] = 0.1
+    modest = replace(fitted.ties, sigma=np.full(len(fitted.ties.sigma), 3.0))
+    told = trusted_ties(fitted.state, fitted.know, modest)
+    control = np.isfinite(fitted.know.X_sigma[modest.point]).all(axis=1)
+    assert control.any() and (told.sigma[control] == 3.0).all()
+    # 0.4 px of noise a coordinate.
+    assert np.unique(told.sigma[~control]) == pytest.approx([DOUBT_TIES * 0.4], rel=0.15)
+    strict = replace(modest, sigma=np.full(len(modest.sigma), 0.1))
+    assert (trusted_ties(fitted.state, fitted.know, strict).sigma == 0.1).all()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imagery.bundle import rotation
 from imagery.errors import ImageryError
 from imagery.gcp import Mark, read_marks, rms_m, scaled, similarity
-from imagery.poses import FramePose, Lens, project
+from imagery.poses import FramePose, Lens, project, read_poses
 from imagery.stitch import StitchOptions, stitch
 from tests.imagery.conftest import Stitched
 from tests.imagery.ground_maker import ORIGIN, Camera, Shot
@@ -112,6 +112,10 @@ def test_control_takes_the_gps_bias_off_and_check_points_say_so(stitched: Stitch
     assert report.gcp_rms_m is not None and report.gcp_rms_m < 0.1
     extra = report.model_extra or {}
     assert [mark["photos"] for mark in extra["check"]] == [3, 3]
+    # The block moves by the receiver's bias; neither lens nor heights bend to reach the marks.
+    assert max(abs(mark["up_m"]) for mark in (*extra["check"], *extra["gcp"])) < 0.4
+    (lens,) = read_poses(tmp_path / "poses.json").lenses.values()
+    assert lens.fx == pytest.approx(stitched.flight.camera.focal_px, rel=0.02)
     assert extra["mark_pixel_scale"] == 1.0 and not extra["warnings"]
 
 
