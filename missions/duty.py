@@ -17,7 +17,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from missions.errors import MissionsError
-from missions.frame import LocalFrame
+from missions.frame import Array, LocalFrame
 from missions.points import ListedPoint, parse_day
 from missions.vector import Feature, polygons_of, read_features
 
@@ -29,6 +29,9 @@ _LOWEST_TIER = 3
 _TIER = {1: 1.5, 2: 1.2}
 _PER_OPEN_CASE, _MOST_FOR_CASES = 0.5, 2.0
 _PER_DENSITY, _MOST_FOR_DENSITY = 0.25, 1.0
+# A cell this far from the others of the day costs a drive of its own: two lines of sight, and no site sees both. That
+# weighs as much as half an interval, an open case.
+_FAR_M, _PER_FAR = 3000.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,41 @@ def _score(cell: Cell, day: date, open_cases: int, density: float) -> float:
 
 
 def choose(due: Sequence[Due], most_m2: float) -> tuple[list[Due], list[Due]]:
-    """The cells of the day and those left for another, by a day's reach in square metres."""
-    chosen: list[Due] = []
-    left: list[Due] = []
+    """The cells of the day and those left for another.
+
+    The most pressing cell is the first. Each next one is the most pressing after its distance from those chosen: a far
+    one waits behind a near one that is up to half an interval less pressing, never behind one that is less so. So the
+    day's cells hang together, and nothing is put off for long because it lies alone.
+
+    Args:
+        due: Cells, the most pressing first.
+        most_m2: A day's reach.
+    """
+    if not due:
+        return [], []
+    places, radius = _discs(due)
+    score = np.array([item.score for item in due])
+    area = np.array([item.area_m2 for item in due])
+    gap = np.zeros(len(due))  # to the nearest cell chosen; the first is chosen by its score alone
+    order: list[int] = []
+    open_ = np.ones(len(due), dtype=bool)
     taken = 0.0
-    for item in due:
-        if taken + item.area_m2 <= most_m2 or not chosen:
-            chosen.append(item)
-            taken += item.area_m2
-        else:
-            left.append(item)
-    return chosen, left
+    while True:
+        fits = open_ & ((taken + area <= most_m2) | (not order))
+        if not fits.any():
+            break
+        value = np.where(fits, score - _PER_FAR * np.minimum(gap / _FAR_M, 1.0), -np.inf)
+        best = int(np.argmax(value))
+        away = np.maximum(np.hypot(*(places - places[best]).T) - radius - radius[best], 0.0)
+        gap = np.minimum(gap, away) if order else away
+        order.append(best)
+        open_[best] = False
+        taken += float(area[best])
+    return [due[index] for index in order], [item for index, item in enumerate(due) if open_[index]]
+
+
+def _discs(due: Sequence[Due]) -> tuple[Array, Array]:
+    """Cells as discs of their size: middles (n, 2) and radii (n,), metres."""
+    middles = shapely.get_coordinates(shapely.centroid(np.array([item.cell.geometry for item in due], dtype=object)))
+    frame = LocalFrame(float(middles[:, 0].mean()), float(middles[:, 1].mean()))
+    return frame.to_xy(middles), np.sqrt(np.array([item.area_m2 for item in due]) / np.pi)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import shapely
@@ -85,9 +84,11 @@ def _points(request: PlanRequest, day: date) -> tuple[tuple[ListedPoint, ...], l
 
 
 def _cells(
-    request: PlanRequest, grid: Path, day: date, cases: list[ListedPoint], most_m2: float
+    request: PlanRequest, area: BaseGeometry | None, day: date, cases: list[ListedPoint], most_m2: float
 ) -> tuple[BaseGeometry, list[Refusal], tuple[str, ...]]:
-    """The cells of the day as one geometry, those left for another, and the reasons."""
+    """The cells of the day, of those in the area, as one geometry, those left for another, and the reasons."""
+    grid = request.grid
+    assert grid is not None
     cells = read_cells(grid, day)
     waiting = rank(cells, day, cases)
     if not waiting:
@@ -96,6 +97,10 @@ def _cells(
             f"{grid}: none of {len(cells)} cells is due on {day}: the next is on {soonest}; give that day with --on, "
             "or leave --due-only away"
         )
+    if area is not None:
+        waiting = [item for item in waiting if item.cell.geometry.intersects(area)]
+        if not waiting:
+            raise MissionsError(f"no cell of {grid} that is due lies in {request.area}: choose another day or area")
     chosen, left = choose(waiting, most_m2)
     notes = []
     if left:
@@ -103,7 +108,7 @@ def _cells(
         notes.append(
             Refusal(
                 what=f"{len(left)} cells that are due ({codes})",
-                why=f"a day reaches {most_m2 / 1e6:.1f} km2, and others are more pressing",
+                why=f"a day reaches {most_m2 / 1e6:.1f} km2, and others are more pressing or lie together",
                 remedy="fly them the next day, or add a crew",
             )
         )
@@ -150,7 +155,7 @@ def read_targets(request: PlanRequest, day: date, most_m2: float = LARGEST_M2) -
     elif request.product == "corridor":
         raise MissionsError("a corridor needs its middle line: give it with --area LINE.geojson and --width-m")
     if request.grid is not None and request.due_only:
-        cells, more, reasons = _cells(request, request.grid, day, cases, most_m2)
+        cells, more, reasons = _cells(request, area, day, cases, most_m2)
         area = cells if area is None else area.intersection(cells)
         notes += more
     elif request.grid is not None and area is None and not (lines or outlines):

@@ -286,6 +286,45 @@ def test_cells_come_in_order_of_lateness_tier_open_cases_and_density() -> None:
     assert "tier 2, 3.0 intervals since" in chosen[0].why(day)
 
 
+def test_the_cells_of_a_day_hang_together() -> None:
+    """Two towns 30 km apart whose cells are overdue in turn: a day is spent in one of them."""
+    day = date(2026, 11, 23)
+    visits = [day - timedelta(days=30 - number // 4) for number in range(24)]
+    cells = [
+        cell(f"{'EW'[number % 2]}{number:02d}", 30_000 * (number % 2) + 300 * (number // 2), days=20, visit=visit)
+        for number, visit in enumerate(visits)
+    ]
+    due = rank(cells, day)
+    chosen, left = choose(due, 12.05 * 9e4)
+    assert {item.cell.code[0] for item in chosen} == {due[0].cell.code[0]} and len(chosen) == len(left) == 12
+    # What is overdue by more than half an interval more is flown wherever it lies.
+    far = cell("far", 60_000, days=20, visit=day - timedelta(days=50))
+    assert "far" in {item.cell.code for item in choose(rank([*cells, far], day), 12.05 * 9e4)[0]}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    places=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60)), min_size=1, max_size=40, unique=True),
+    reach=st.floats(0.5, 30.0),
+)
+def test_lateness_leads_and_the_reach_holds(places: list[tuple[int, int]], reach: float) -> None:
+    day = date(2026, 11, 23)
+    cells = [cell(f"{x}-{ago}", 300.0 * x, visit=day - timedelta(days=10 + ago)) for x, ago in places]
+    due = rank(cells, day)
+    chosen, left = choose(due, reach * 9.01e4)
+    assert sorted(item.cell.code for item in [*chosen, *left]) == sorted(item.cell.code for item in due)
+    assert len(chosen) == max(1, min(len(due), int(reach))) and chosen[0] == due[0]
+    assert all(item.score <= min(one.score for one in chosen) + 0.5 + 1e-9 for item in left)
+
+
+def test_cells_outside_the_area_do_not_use_up_the_day(draw: Draw) -> None:
+    boxes = [(shapely.box(x, 0, x + 300, 300), {"cell": str(x), "last_visit": "2026-09-01"}) for x in (0, 400, 800)]
+    grid, area = draw("g.geojson", boxes), draw("a.geojson", [(shapely.box(780, -20, 1120, 320), {})])
+    noon = datetime(2026, 11, 23, 4, tzinfo=UTC)
+    result = plan_patrol(PlanRequest(area, grid=grid, due_only=True, gsd_m=0.08, start_utc=noon, day_km2=0.1))
+    assert result.task.area.area == pytest.approx(9e4, rel=1e-3) and result.refused == ()
+
+
 def test_only_cells_that_are_due_are_flown(draw: Draw) -> None:
     boxes = [(shapely.box(x, 0, x + 300, 300), x) for x in (0, 400, 800)]
     grid = draw(
