@@ -139,7 +139,7 @@ out = {"frames": len(truth), "ties": len(ties.frame) / len(truth), "adjust_cpu_s
 """
 
 
-def apart(code: str, *arguments: str, timeout_s: float = 3600) -> dict[str, Any]:
+def apart(code: str, *arguments: str, timeout_s: float = 2 * 3600) -> dict[str, Any]:
     """Runs Python code that leaves a dict `out`; CPU-seconds and peak MB are added, or `failed` says how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     tail = (
@@ -166,4 +166,4 @@ def ours(frames: Path, where: Path, *, workers: int = 2, dense: bool = False, **
     """Our stitcher on a folder of photographs."""
     where.mkdir(parents=True, exist_ok=True)
     options = {"processes": workers, "dense": dense, **{key: str(path) for key, path in more.items()}}
-    return apart(_OURS, str(frames), str(where), json.dumps(options))
+    return apart(_OURS, str(frames), str(where), json.dumps(options), timeout_s=6 * 3600)
