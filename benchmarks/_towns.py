@@ -22,6 +22,7 @@ from inference.sites import SiteCollection
 from inference.training.scoring import Case, Found, TrueThing
 from simulators.changes import Changes
 from simulators.clutter import Clutter
+from simulators.errors import SimulatorError
 from simulators.survey import write_patrol
 from simulators.town import Town, TownDay, build_town
 
@@ -169,6 +170,21 @@ def busy(seed: int) -> Changes:
     )
 
 
+def roomy_m(seed: int, size_m: float, rich: bool = False) -> float:
+    """The side of a town that has room for its changes: `size_m`, or as much larger as it takes, and says so."""
+    for larger in range(0, 121, 30):
+        town, wanted, clutter = _dressed(build_town(seed, size_m=(size_m + larger, size_m + larger)), busy(seed), rich)
+        try:
+            town.day(1, changes=wanted, clutter=clutter)
+        except SimulatorError as error:
+            print(f"town {seed} at {size_m + larger:.0f} m: {error}", flush=True)
+            continue
+        return size_m + larger
+    raise SimulatorError(
+        f"town {seed} has no room for its changes at {size_m:.0f} to {size_m + 120:.0f} m: give --size-m"
+    )
+
+
 def offset_m(seed: int, size_m: float, folder: Path, rich: bool = False) -> tuple[float, float]:
     """Where a town's mosaic lies relative to the truth (east, north): by registering it with the true orthophoto.
 
@@ -191,8 +207,9 @@ def offset_m(seed: int, size_m: float, folder: Path, rich: bool = False) -> tupl
 
 
 def town_from_frames(seed: int, folder: Path, size_m: float, rich: bool = False) -> TownFiles:
-    """Two days photographed, stitched one onto the other: the whole pipeline."""
+    """Two days photographed, stitched one onto the other: the whole pipeline. What is in `folder` is not made again."""
     then, now = folder / "day0", folder / "day1"
+    size_m = roomy_m(seed, size_m, rich)
     if not (now / "mosaic.json").is_file():
         write_patrol(folder, seed, size_m=(size_m, size_m), changes=busy(seed), rich=rich, processes=1)
     _stitched(then, None)

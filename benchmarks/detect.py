@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from _evidence import Weights, evidence_of
-from _towns import busy, real_pair, town_from_frames, write_town
+from _towns import busy, real_pair, roomy_m, town_from_frames, write_town
 
 from inference.detect import detect_patrol
 from inference.merge import merge_boxes
@@ -85,7 +85,7 @@ def row_towns(args: argparse.Namespace, work: Path) -> None:
         if args.from_frames:
             town = town_from_frames(seed, folder, args.size_m, args.rich)
         else:
-            town = write_town(seed, folder, args.size_m, busy(seed), rich=args.rich)
+            town = write_town(seed, folder, roomy_m(seed, args.size_m, args.rich), busy(seed), rich=args.rich)
         started = time.process_time()
         seen = evidence_of(f"town-{seed}", town, models)
         cpu += time.process_time() - started
