@@ -14,11 +14,10 @@ from _towns import TownFiles
 from shapely.geometry.base import BaseGeometry
 
 import inference
-from inference.assemble import ruling, settled
+from inference.assemble import permits_for, ruling, settled
 from inference.candidates import UNSURE_CAP, Candidate, worth_a_look
 from inference.detect import context_of, judge_patrol
 from inference.engine import Model
-from inference.permits import read_permits
 from inference.proposals import Proposal
 from inference.sites import Family
 from inference.sureness import Evidence, probability
@@ -87,7 +86,7 @@ def evidence_of(place: str, town: TownFiles, models: Sequence[Model]) -> Town:
     request = replace(town.request, every=True)
     with context_of(request) as context:
         judged = judge_patrol(request, context)
-        permits = read_permits(request.permits, context.crs) if request.permits else None
+        permits = permits_for(judged.candidates, request, context)
         rulings = [ruling(c, permits, context) for c in judged.candidates]
         area_m2 = context.area_m2
     found = tuple(

@@ -13,12 +13,14 @@ from inference.candidates import Candidate
 from inference.context import DetectContext
 from inference.engine import Model
 from inference.labels import Matter, read_code_set
-from inference.permits import Judgement, Permit, judge, read_permits
+from inference.permits import Judgement, Permit, judge, laid, read_permits
 from inference.request import Budget, DetectRequest
 from inference.sites import SiteFeature
 
 # Two families claim one place: the surer keeps it.
 _SAME_PLACE = 0.4
+# Permits are laid by what is at least as likely as not.
+SURELY = 0.5
 _FAMILY_MODEL = {"construction": "change", "sanitation": "waste"}
 
 
@@ -95,6 +97,15 @@ def _properties(
     return properties
 
 
+def permits_for(candidates: Sequence[Candidate], request: DetectRequest, context: DetectContext) -> list[Permit] | None:
+    """The permits, laid onto the mosaic by what was surely built; None without a file of them."""
+    if request.permits is None:
+        return None
+    permits = read_permits(request.permits, context.crs)
+    sure = [c.proposal.polygon for c in candidates if c.family == "construction" and c.probability >= SURELY]
+    return laid(permits, sure, context.sigma_m, context.day)
+
+
 def ruling(candidate: Candidate, permits: list[Permit] | None, context: DetectContext) -> Judgement | None:
     """How a candidate stands to the permits; None where there are none, or where none is needed."""
     if permits is None or candidate.family != "construction":
@@ -113,7 +124,7 @@ def collect(
         context: The patrol.
         models: The models that ran, by "change" and "waste".
     """
-    permits = read_permits(request.permits, context.crs) if request.permits else None
+    permits = permits_for(candidates, request, context)
     matters = read_code_set(request.code_set)
     defaults = {family: models[name].card.threshold for family, name in _FAMILY_MODEL.items() if name in models}
     kept = within_budget(settled(candidates), request.budget, defaults, context.area_m2)

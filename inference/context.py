@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 from rasterio.enums import Resampling
 
@@ -30,6 +31,7 @@ class DetectContext:
         frames: Posed photographs, or None.
         ground_m: Level of the ground to assume where there is no surface, or None.
         day: The local day of the first photograph, or None.
+        sigma_m: The mosaic's expected horizontal error as a whole, by its poses; 0 where not said.
     """
 
     crs: str
@@ -38,6 +40,7 @@ class DetectContext:
     frames: FrameSet | None
     ground_m: float | None
     day: date | None
+    sigma_m: float = 0.0
 
 
 @contextmanager
@@ -58,11 +61,12 @@ def open_context(
         surfaces = None
         if dsm is not None:
             surfaces = stack.enter_context(open_surfaces(dsm, baseline_dsm, outline.crs))
-        frames, ground, day = None, None, None
+        frames, ground, day, sigma_m = None, None, None, 0.0
         if poses is not None:
             known = read_poses(poses)
             frames = FrameSet(known, frames_dir, outline.crs)
             day = day_of([f.time_utc for f in known.frames if f.time_utc is not None])
+            sigma_m = median([f.sigma_m for f in known.frames]) if known.frames else 0.0
             # Heights above take-off are heights above the ground, near enough to find a place in a frame.
             ground = 0.0 if known.height_reference == "take-off" else None
-        yield DetectContext(outline.crs, area_m2, surfaces, frames, ground, day)
+        yield DetectContext(outline.crs, area_m2, surfaces, frames, ground, day, sigma_m)

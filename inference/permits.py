@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import shapely
 from pyproj import Transformer
+from shapely.affinity import translate
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -23,6 +26,10 @@ MIN_SHARE = 0.3
 EXCESS_M2 = 4.0
 EXCESS_SHARE = 0.15
 HEIGHT_SLACK_M = 1.0
+# A plain receiver's mosaic lies metres off as a whole: permits are sought within so many of its standard errors.
+LAY_SIGMAS, LAY_STEP_M = 2.0, 0.5
+# Moving them by one standard error must save so much, or they stay.
+_LAY_COST_M2 = 1.0
 # Permits are dated by the office that grants them.
 PERMIT_ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -135,6 +142,39 @@ def judge(polygon: BaseGeometry, height_m: float | None, permits: list[Permit], 
     if excess or taller:
         return Judgement(False, permit.permit_no, round(excess, 1), round(taller, 1) or None)
     return Judgement(True, permit.permit_no, 0.0)
+
+
+def laid(permits: list[Permit], outlines: Sequence[BaseGeometry], sigma_m: float, day: date | None) -> list[Permit]:
+    """Permits moved as a whole onto the mosaic that the outlines were drawn on.
+
+    A permit is surveyed, a mosaic by a plain receiver lies metres off: the one shift within twice its standard error
+    is sought that leaves least of the outlines beyond the permits. Sizes are not touched: what is larger than its
+    permit stays so.
+
+    Args:
+        permits: All of them.
+        outlines: What was surely built, metres.
+        sigma_m: The mosaic's expected horizontal error; 0 leaves the permits where they are.
+        day: The day of the patrol.
+    """
+    reach = LAY_SIGMAS * sigma_m
+    valid = [p.polygon for p in permits if p.in_force(day)]
+    if reach < LAY_STEP_M or not valid:
+        return permits
+    allowed = shapely.union_all(valid).buffer(SLACK_M, join_style="mitre")
+    wide = allowed.buffer(reach)
+    near = [o for o in outlines if wide.intersection(o).area > MIN_SHARE * o.area]
+    steps = np.arange(-int(reach / LAY_STEP_M), int(reach / LAY_STEP_M) + 1) * LAY_STEP_M
+    shifts = sorted(((e, n) for e in steps for n in steps if np.hypot(e, n) <= reach), key=lambda t: np.hypot(*t))
+
+    def beyond(shift: tuple[float, float]) -> float:
+        moved = translate(allowed, *shift)
+        # An outline that is mostly outside is no permitted one, wherever the permits lie.
+        outside = sum(min(o.difference(moved).area, (1 - MIN_SHARE) * o.area) for o in near)
+        return float(outside + _LAY_COST_M2 * (np.hypot(*shift) / sigma_m) ** 2)
+
+    best = min(shifts, key=beyond) if near else (0.0, 0.0)
+    return [replace(p, polygon=translate(p.polygon, *best)) for p in permits]
 
 
 def day_of(times: list[datetime]) -> date | None:

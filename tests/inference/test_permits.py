@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from inference.errors import InferenceError
-from inference.permits import Permit, day_of, judge, read_permits
+from inference.permits import Permit, day_of, judge, laid, read_permits
 from tests.inference.conftest import CRS
 
 HOUSE = shapely.box(0, 0, 10, 8)
@@ -46,6 +46,33 @@ def test_a_neighbours_or_an_expired_permit_helps_nobody() -> None:
 def test_two_permits_side_by_side_cover_one_building() -> None:
     halves = [Permit("L", shapely.box(0, 0, 5, 8)), Permit("R", shapely.box(5, 0, 10, 8))]
     assert judge(HOUSE, None, halves, DAY).permitted
+
+
+OFF = [shapely.affinity.translate(HOUSE, 2.4, -3.0), shapely.affinity.translate(HOUSE, 42.4, -3.0)]
+
+
+def test_a_mosaic_that_lies_off_as_a_whole_takes_its_permits_with_it() -> None:
+    permits = [Permit("A", HOUSE.buffer(0.5)), Permit("B", shapely.affinity.translate(HOUSE, 40, 0).buffer(0.5))]
+    assert not any(judge(house, None, permits, DAY).permitted for house in OFF)
+    moved = laid(permits, OFF, 2.0, DAY)
+    assert [judge(house, None, moved, DAY).permit_no for house in OFF] == ["A", "B"]
+    assert all(judge(house, None, moved, DAY).permitted for house in OFF)
+    assert laid(permits, OFF, 0.02, DAY) == permits
+
+
+def test_laying_permits_hides_no_extension() -> None:
+    larger = shapely.box(2.4, -1.5, 18.4, 6.5)
+    ruling = judge(larger, None, laid([Permit("A", HOUSE.buffer(0.5))], [larger], 2.0, DAY), DAY)
+    assert not ruling.permitted
+    # 16 m long, 10 m allowed, half a metre of the permit's own and a metre of slack at each end.
+    assert ruling.excess_m2 == pytest.approx(3 * 8, abs=4)
+
+
+def test_a_house_beside_does_not_pull_a_permit_over() -> None:
+    beside = shapely.affinity.translate(HOUSE, 13, 0)
+    moved = laid([Permit("A", HOUSE.buffer(0.5))], [HOUSE, beside], 2.0, DAY)
+    assert judge(HOUSE, None, moved, DAY).permitted
+    assert not judge(beside, None, moved, DAY).permitted
 
 
 def test_the_patrols_day_is_that_of_the_office() -> None:
