@@ -14,7 +14,8 @@ from imagery.errors import ImageryError
 from imagery.files import Progress
 from imagery.heights import Surface, coarse, from_dense
 from imagery.options import StitchOptions
-from imagery.overlaps import sample_overlaps
+from imagery.overlaps import sample_ground, sample_overlaps
+from imagery.pairwise import OverlapColours, overlap_colours
 from imagery.poses import Poses
 from imagery.scene import View, native_gsd_m, union_bounds, views
 from imagery.seams import Grid, Labels, evened, grid_over, label
@@ -40,6 +41,7 @@ class Laid:
     labels: Labels
     colour_residual: float | None
     colour_smooth: float | None
+    colour_overlap: OverlapColours | None
     key: str
 
 
@@ -71,10 +73,12 @@ def lay_colours(ground: Ground, solution: Solution, poses: Poses, store: Descrip
     """Tones and seams."""
     scene, surface, grid = ground.scene, ground.surface, ground.grid
     lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
-    tones = even_out(sample_overlaps(solution.ties, scene, store.thumb), solution.setting.lens_of, lenses, len(scene))
+    fit = sample_overlaps(solution.ties, scene, store.thumb).joined(sample_ground(scene, store.thumb, surface.ground))
+    tones = even_out(fit, solution.setting.lens_of, lenses, len(scene))
     held = sample_overlaps(solution.held, scene, store.thumb)
     lens_of_frame = [view.lens for view in scene]
     residual, steps = difference(held, tones, lens_of_frame), smooth_difference(held, tones, lens_of_frame)
+    whole = overlap_colours(scene, tones, store.thumb, surface.ground)
     labels = label(
         scene,
         surface.ground,
@@ -85,7 +89,7 @@ def lay_colours(ground: Ground, solution: Solution, poses: Poses, store: Descrip
     fields = [tone.field for tone in tones if tone.field is not None]
     plain = repr([(tone.gain, tone.fall) for tone in tones]) + repr(grid)
     key = key_of(poses.model_dump_json(), plain, *fields, labels.view, surface.ground.z)
-    return Laid(poses, scene, grid, surface, tones, labels, residual, steps, key)
+    return Laid(poses, scene, grid, surface, tones, labels, residual, steps, whole, key)
 
 
 def ground_under(solution: Solution, poses: Poses, frames_dir: Path) -> HeightGrid:

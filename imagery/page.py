@@ -75,9 +75,10 @@ def _cards(report: MosaicReport, more: Mapping[str, Any]) -> str:
         (_number(report.gps_rms_m, 2, " 米"), "定位残差（平面）"),
         (_number(report.gcp_rms_m, 3, " 米"), "控制点残差"),
         (_number(report.check_rms_m, 3, " 米"), "检查点误差"),
+        (_number(more.get("colour_overlap"), 1, "/255"), "相邻照片重叠区平均色差（匀色后，中位数）"),
         (
             _number(more.get("colour_residual"), 1, "/255"),
-            "重叠处色差" + ("" if smooth is None else f"（其中整片色差 {smooth:.1f}）"),
+            "逐点色差（含视差、植被）" + ("" if smooth is None else f"，其中整片 {smooth:.1f}"),
         ),
         (_number(None if lean is None else 10 * lean, 1, " 米"), "10 米高建筑的顶部偏移（95% 不超过）"),
         (f"{report.cpu_s:.0f} 秒", "处理器用时"),

@@ -137,7 +137,7 @@ def _written(out_tif: Path, posed: Posed, laid: Laid, clock: Clock) -> MosaicRep
     write_text(out_tif.with_name("poses.json"), laid.poses.model_dump_json(indent=1))
     write_surface(out_tif.with_name("dsm.tif"), laid.surface)
     write_labels(out_tif.with_name("frames.tif"), laid.labels, laid.grid, crs)
-    residual, steps = laid.colour_residual, laid.colour_smooth
+    residual, steps, whole = laid.colour_residual, laid.colour_smooth, laid.colour_overlap
     report = account(
         posed.index,
         posed.solution,
@@ -150,6 +150,8 @@ def _written(out_tif: Path, posed: Posed, laid: Laid, clock: Clock) -> MosaicRep
         posed.marks,
         colour_residual=None if residual is None else round(residual, 2),
         colour_smooth=None if steps is None else round(steps, 2),
+        colour_overlap=None if whole is None else round(whole.median, 2),
+        colour_overlap_p95=None if whole is None else round(whole.p95, 2),
         registration=asdict(posed.registration) if posed.registration else None,
         stages=clock.stages,
     ).model_copy(update={"cpu_s": clock.cpu_s, "wall_s": clock.wall_s})
