@@ -18,7 +18,7 @@ UasClass = Literal["micro", "light", "small", "medium", "large"]
 
 
 class DjiNumbers(BaseModel):
-    """Enumeration values that a WPML file names the aircraft and its payload by (Cloud API, product support)."""
+    """Values that a WPML file names the aircraft, its payload and the lens it shoots by (Cloud API, WPML tables)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,6 +26,7 @@ class DjiNumbers(BaseModel):
     drone_sub: int = 0
     payload: int
     payload_sub: int = 0
+    lens: Literal["wide", "visable"] = "visable"
 
 
 class AircraftProfile(BaseModel):
@@ -55,7 +56,7 @@ class AircraftProfile(BaseModel):
         max_waypoints: Mission items a controller takes without trouble.
         min_photo_interval_s: Fastest sustained shooting.
         charge_minutes: One battery set, empty to full.
-        terrain_following: Whether the aircraft can follow a surface by itself.
+        terrain_following: Whether the aircraft can follow a surface by itself, by what is published.
         dji: WPML numbers, or None where the aircraft does not fly WPML files.
     """
 

@@ -1,6 +1,10 @@
 """DJI WPML: a KMZ with `wpmz/template.kml` and `wpmz/waylines.wpml`, as Pilot 2, FlightHub 2 and docks take it.
 
-Elements and values: DJI Cloud API, "DJI WPML", namespace wpmz/1.0.2. Heights are relative to take-off.
+Elements, their order and values: DJI Cloud API, "DJI WPML", namespace wpmz/1.0.2 (its tables of November 2024). Heights
+are relative to take-off.
+
+The first and the last waypoint lie above home: left to itself the aircraft would climb to the first lane's height at
+home and come back at the height for emergencies, either of them too high over a valley.
 """
 
 from __future__ import annotations
@@ -89,13 +93,18 @@ def _placemark(folder: Element, index: int, lon: float, lat: float, height_m: fl
         _put(placemark, "height", round(height_m, 2))
         _put(placemark, "useGlobalHeight", 0)
         _put(placemark, "useGlobalSpeed", 1)
+        _put(placemark, "useGlobalHeadingParam", 1)
+        _put(placemark, "useGlobalTurnParam", 0)
     return placemark
 
 
-def _turns(placemark: Element, speed_mps: float, damping_m: float) -> None:
-    _put(placemark, "waypointSpeed", speed_mps)
-    heading = _wpml(placemark, "waypointHeadingParam")
+def _heading(parent: Element, name: str) -> None:
+    heading = _wpml(parent, name)
     _put(heading, "waypointHeadingMode", "followWayline")
+    _put(heading, "waypointHeadingPathMode", "followBadArc")
+
+
+def _turns(placemark: Element, damping_m: float) -> None:
     turn = _wpml(placemark, "waypointTurnParam")
     # A coordinated turn cuts a right-angled corner by 0.41 of its damping distance: less than the clearance of zones.
     mode = "coordinateTurn" if damping_m > 0 else "toPointAndStopWithDiscontinuityCurvature"
@@ -106,15 +115,15 @@ def _turns(placemark: Element, speed_mps: float, damping_m: float) -> None:
 
 def _damping_m(sortie: PlannedSortie, index: int) -> float:
     """Where the turn at a waypoint begins: short of the middle of either leg; 0 where the aircraft stops."""
-    if sortie.route.stops:
+    if sortie.route.stops or not 0 < index < len(sortie.route.points) - 1:
         return 0.0
-    legs = sortie.route.legs_m[index : index + 2]
+    legs = sortie.route.legs_m[index - 1 : index + 1]
     return round(min(_DAMPING_M, 0.4 * float(legs.min())), 1)
 
 
 def _gimbal(pitch_deg: float) -> dict[str, object]:
     return {
-        "gimbalHeadingYawBase": "aircraft",
+        "gimbalHeadingYawBase": "north",
         "gimbalRotateMode": "absoluteAngle",
         "gimbalPitchRotateEnable": 1,
         "gimbalPitchRotateAngle": round(pitch_deg, 1),
@@ -128,25 +137,28 @@ def _gimbal(pitch_deg: float) -> dict[str, object]:
     }
 
 
-def _view(stop: Stop, suffix: str) -> list[tuple[str, dict[str, object]]]:
+def _shoot(suffix: str, lens: str) -> dict[str, object]:
+    return {"fileSuffix": suffix, "payloadPositionIndex": 0, "payloadLensIndex": lens, "useGlobalPayloadLensIndex": 0}
+
+
+def _view(stop: Stop, suffix: str, lens: str) -> list[tuple[str, dict[str, object]]]:
     """One photograph from a standstill: turn to the heading (-180..180), tilt, shoot."""
     heading = (stop.yaw_deg + 180.0) % 360.0 - 180.0
     turn = {"aircraftHeading": round(heading, 1), "aircraftPathMode": "clockwise"}
-    shoot = {"fileSuffix": suffix, "payloadPositionIndex": 0, "useGlobalPayloadLensIndex": 1}
-    return [("rotateYaw", turn), ("gimbalRotate", _gimbal(stop.pitch_deg)), ("takePhoto", shoot)]
+    return [("rotateYaw", turn), ("gimbalRotate", _gimbal(stop.pitch_deg)), ("takePhoto", _shoot(suffix, lens))]
 
 
-def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, plan_id: str) -> int:
+def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, plan_id: str, lens: str) -> int:
     """Camera down at the first waypoint; on each leg of a lane photographs by distance, named by sortie.
 
     Where the sortie stops for photographs: heading, gimbal and shutter for each, numbered in their files' names.
     """
     route = sortie.route
     suffix = f"{plan_id[-6:]}{sortie.short_id}"
-    here = [(number, stop) for number, stop in enumerate(route.stops, start=1) if stop.index == index + 1]
+    here = [(number, stop) for number, stop in enumerate(route.stops, start=1) if stop.index == index]
     if here:
         stop_group = _group(placemark, group, index, index, "reachPoint", None)
-        actions = [action for number, stop in here for action in _view(stop, f"{suffix}V{number:02d}")]
+        actions = [action for number, stop in here for action in _view(stop, f"{suffix}V{number:02d}", lens)]
         for number, (function, params) in enumerate(actions):
             _action(stop_group, number, function, **params)
         return group + 1
@@ -156,9 +168,9 @@ def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, 
         start = _group(placemark, group, 0, 0, "reachPoint", None)
         _action(start, 0, "gimbalRotate", **_gimbal(-90.0))
         group += 1
-    if bool(route.shooting[index + 1]):
+    if bool(route.shooting[index]):
         lane = _group(placemark, group, index, index + 1, "multipleDistance", route.trigger_m)
-        _action(lane, 0, "takePhoto", fileSuffix=suffix, payloadPositionIndex=0, useGlobalPayloadLensIndex=1)
+        _action(lane, 0, "takePhoto", **_shoot(suffix, lens))
         group += 1
     return group
 
@@ -169,37 +181,52 @@ def _height_mode(sortie: PlannedSortie, result: PlanResult) -> str:
     return "realTimeFollowSurface" if following else "relativeToStartPoint"
 
 
+def _executed_head(folder: Element, sortie: PlannedSortie, result: PlanResult) -> None:
+    _put(folder, "templateId", 0)
+    _put(folder, "executeHeightMode", _height_mode(sortie, result))
+    _put(folder, "waylineId", 0)
+    _put(folder, "distance", round(sortie.route.distance_m, 1))
+    _put(folder, "duration", round(sortie.duration_s, 1))
+    _put(folder, "autoFlightSpeed", min(result.task.profile.cruise_mps, _TRANSIT_LIMIT_MPS))
+
+
+def _template_head(folder: Element, sortie: PlannedSortie, result: PlanResult, lens: str) -> None:
+    _put(folder, "templateType", "waypoint")
+    _put(folder, "templateId", 0)
+    system = _wpml(folder, "waylineCoordinateSysParam")
+    _put(system, "coordinateMode", "WGS84")
+    _put(system, "heightMode", _height_mode(sortie, result))
+    _put(folder, "autoFlightSpeed", min(result.task.profile.cruise_mps, _TRANSIT_LIMIT_MPS))
+    payload = _wpml(folder, "payloadParam")
+    _put(payload, "payloadPositionIndex", 0)
+    _put(payload, "imageFormat", lens)
+    _put(folder, "gimbalPitchMode", "manual")
+    _put(folder, "globalHeight", round(float(sortie.route.height_rel_m[0]), 2))
+    _heading(folder, "globalWaypointHeadingParam")
+    _put(folder, "globalWaypointTurnMode", "coordinateTurn")
+    _put(folder, "globalUseStraightLine", 1)
+
+
 def _folder(document: Element, sortie: PlannedSortie, result: PlanResult, executed: bool) -> None:
     task = result.task
+    assert task.profile.dji is not None
+    lens = task.profile.dji.lens
     folder = SubElement(document, f"{{{KML}}}Folder")
     speed_mps = min(task.profile.cruise_mps, _TRANSIT_LIMIT_MPS)
     if executed:
-        _put(folder, "templateId", 0)
-        _put(folder, "executeHeightMode", _height_mode(sortie, result))
-        _put(folder, "waylineId", 0)
-        _put(folder, "distance", round(sortie.route.distance_m, 1))
-        _put(folder, "duration", round(sortie.duration_s, 1))
+        _executed_head(folder, sortie, result)
     else:
-        _put(folder, "templateType", "waypoint")
-        _put(folder, "templateId", 0)
-        system = _wpml(folder, "waylineCoordinateSysParam")
-        _put(system, "coordinateMode", "WGS84")
-        _put(system, "heightMode", _height_mode(sortie, result))
-        _put(folder, "gimbalPitchMode", "manual")
-        _put(folder, "globalHeight", round(float(sortie.route.height_rel_m[0]), 2))
-        _put(folder, "globalWaypointTurnMode", "coordinateTurn")
-        _put(folder, "globalUseStraightLine", 1)
-    _put(folder, "autoFlightSpeed", speed_mps)
-    # The route's first and last points are home itself, which the aircraft flies from and to by its own rules.
-    places = task.frame.to_lonlat(sortie.route.points[1:-1])
+        _template_head(folder, sortie, result, lens)
+    places = task.frame.to_lonlat(sortie.route.points)
     group = 0
     for index, (lon, lat) in enumerate(places):
-        height_m = float(sortie.route.height_rel_m[index + 1])
+        height_m = float(sortie.route.height_rel_m[index])
         placemark = _placemark(folder, index, float(lon), float(lat), height_m, executed)
         if executed:
-            inner = 0 < index < len(places) - 1
-            _turns(placemark, speed_mps, _damping_m(sortie, index) if inner else 0.0)
-        group = _actions(placemark, sortie, index, group, result.plan_id)
+            _put(placemark, "waypointSpeed", speed_mps)
+            _heading(placemark, "waypointHeadingParam")
+        _turns(placemark, _damping_m(sortie, index))
+        group = _actions(placemark, sortie, index, group, result.plan_id, lens)
 
 
 def _xml(sortie: PlannedSortie, result: PlanResult, executed: bool) -> bytes:

@@ -18,8 +18,9 @@ from missions.aircraft import load_profile
 from missions.errors import MissionsError
 from missions.export.qgc import FenceCircle, FencePolygon, PlanFile, read_plan_file, write_plan_file
 from missions.export.wpl import read_waypoints, write_waypoints
-from missions.plan import MissionItem, read_plan
+from missions.plan import MissionItem, Plan, read_plan
 from missions.planner import PlanRequest, export_plan, plan_patrol
+from missions.targets import Product
 
 WPML = "{http://www.dji.com/wpmz/1.0.2}"
 KML = "{http://www.opengis.net/kml/2.2}"
@@ -169,7 +170,7 @@ def test_dji_files_carry_the_profile_and_the_sortie(town: Path, tmp_path: Path) 
     marks = lines.findall(f".//{KML}Placemark")
     assert [int(mark.findtext(f"{WPML}index")) for mark in marks] == list(range(len(marks)))
     mission = read_waypoints(tmp_path / "plan" / plan.sorties[0].files.waypoints)
-    flown = [(item.lon, item.lat) for item in mission[2:] if item.command == 16][:-1]
+    flown = [(item.lon, item.lat) for item in mission[1:] if item.command in (16, 22)]
     drawn = [tuple(map(float, mark.findtext(f"{KML}Point/{KML}coordinates").split(","))) for mark in marks]
     assert np.array(drawn) == pytest.approx(np.array(flown), abs=1e-7)
     assert all(element.text.endswith("S01") for element in lines.iter(f"{WPML}fileSuffix"))
@@ -177,31 +178,93 @@ def test_dji_files_carry_the_profile_and_the_sortie(town: Path, tmp_path: Path) 
     assert triggers.count("multipleDistance") == sum(item.command == 206 and item.params[0] > 0 for item in mission)
 
 
-# Elements of a wayline file by DJI's published tables ("waylines.wpml", Cloud API): name -> what it may say.
-# Each stands once in its parent; ranges and enumerations are the tables'.
+# Elements by DJI's published tables (Cloud API: "waylines.wpml", "template.kml", "common element"; November 2024), in
+# the order of their sample files: name -> what it may say (None: a parent). Each stands once in its parent.
 CONFIG = {
     "flyToWaylineMode": {"safely", "pointToPoint"},
     "finishAction": {"goHome", "noAction", "autoLand", "gotoFirstWaypoint"},
     "exitOnRCLost": {"goContinue", "executeLostAction"},
     "executeRCLostAction": {"goBack", "landing", "hover"},
-    "takeOffSecurityHeight": (2, 1500),
-    "globalTransitionalSpeed": (1, 15),
+    "takeOffSecurityHeight": (8, 1500),  # from 1.2 with a remote, from 8 with a dock
+    "globalTransitionalSpeed": (0.1, 15),
     "globalRTHHeight": (2, 1500),
+    "droneInfo": None,
+    "payloadInfo": None,
 }
+DRONES = {"89", "60", "67", "77", "91"}
+PAYLOADS = {"42", "43", "52", "53", "61", "66", "67", "68", "80", "81"}
+FOLDER = {
+    "templateId": (0, 65535),
+    "executeHeightMode": {"WGS84", "relativeToStartPoint", "realTimeFollowSurface"},
+    "waylineId": (0, 65535),
+    "autoFlightSpeed": (0.1, 15),
+}
+HEADING = {"waypointHeadingMode": {"followWayline"}, "waypointHeadingPathMode": {"followBadArc"}}
 WAYPOINT = {
     "index": (0, 65535),
     "executeHeight": (-1500, 1500),
-    "waypointSpeed": (1, 15),
+    "waypointSpeed": (0.1, 15),
     "waypointHeadingParam": None,
     "waypointTurnParam": None,
     "useStraightLine": {"0", "1"},
 }
-TURNS = {"coordinateTurn", "toPointAndStopWithDiscontinuityCurvature", "toPointAndPassWithContinuityCurvature"}
-DOES = {"takePhoto", "gimbalRotate", "rotateYaw"}
-TRIGGERS = {"reachPoint", "multipleDistance", "betweenAdjacentPoints", "multipleTiming"}
+TEMPLATE = {
+    "templateType": {"waypoint"},
+    "templateId": (0, 65535),
+    "waylineCoordinateSysParam": None,
+    "autoFlightSpeed": (0.1, 15),
+    "payloadParam": None,
+    "gimbalPitchMode": {"manual", "usePointSetting"},
+    "globalHeight": (-1500, 1500),
+    "globalWaypointHeadingParam": None,
+    "globalWaypointTurnMode": {"coordinateTurn"},
+    "globalUseStraightLine": {"0", "1"},
+}
+TEMPLATE_WAYPOINT = {
+    "index": (0, 65535),
+    "ellipsoidHeight": (-1500, 9000),
+    "height": (-1500, 1500),
+    "useGlobalHeight": {"0"},
+    "useGlobalSpeed": {"1"},
+    "useGlobalHeadingParam": {"1"},
+    "useGlobalTurnParam": {"0"},
+    "waypointTurnParam": None,
+    "useStraightLine": {"0", "1"},
+}
+GROUP = {
+    "actionGroupId": (0, 65535),
+    "actionGroupStartIndex": (0, 65535),
+    "actionGroupEndIndex": (0, 65535),
+    "actionGroupMode": {"sequence"},
+    "actionTrigger": None,
+}
+TURNS = {"coordinateTurn", "toPointAndStopWithDiscontinuityCurvature"}
+FLAG = {"0", "1"}
+DOES = {
+    "takePhoto": {
+        "payloadPositionIndex": {"0"},
+        "payloadLensIndex": {"wide", "visable"},
+        "useGlobalPayloadLensIndex": FLAG,
+    },
+    "gimbalRotate": {
+        "payloadPositionIndex": {"0"},
+        "gimbalHeadingYawBase": {"north"},
+        "gimbalRotateMode": {"absoluteAngle"},
+        "gimbalPitchRotateEnable": FLAG,
+        "gimbalPitchRotateAngle": (-90, 30),
+        "gimbalRollRotateEnable": FLAG,
+        "gimbalRollRotateAngle": (0, 0),
+        "gimbalYawRotateEnable": FLAG,
+        "gimbalYawRotateAngle": (-180, 180),
+        "gimbalRotateTimeEnable": FLAG,
+        "gimbalRotateTime": (0, 60),
+    },
+    "rotateYaw": {"aircraftHeading": (-180, 180), "aircraftPathMode": {"clockwise", "counterClockwise"}},
+}
+TRIGGERS = {"reachPoint", "multipleDistance"}
 
 
-def holds(parent: ElementTree.Element, table: dict) -> None:
+def holds(parent: ElementTree.Element, table: dict, *, ordered: bool = True) -> None:
     for name, allowed in table.items():
         found = parent.findall(f"{WPML}{name}")
         assert len(found) == 1, name
@@ -209,41 +272,78 @@ def holds(parent: ElementTree.Element, table: dict) -> None:
             assert found[0].text in allowed, name
         elif allowed is not None:
             assert allowed[0] <= float(found[0].text or "nan") <= allowed[1], name
+    names = [child.tag.removeprefix(WPML) for child in parent]
+    assert not ordered or [name for name in names if name in table] == list(table)
+
+
+def kmz_roots(folder: Path, plan: Plan) -> tuple[ElementTree.Element, ElementTree.Element]:
+    with zipfile.ZipFile(folder / str(plan.sorties[0].files.kmz)) as archive:
+        waylines, template = (archive.read(f"wpmz/{name}") for name in ("waylines.wpml", "template.kml"))
+    return ElementTree.fromstring(waylines), ElementTree.fromstring(template)
+
+
+def holds_waypoints(folder: ElementTree.Element, table: dict) -> None:
+    marks = folder.findall(f"{KML}Placemark")
+    assert [mark.findtext(f"{WPML}index") for mark in marks] == [str(number) for number in range(len(marks))]
+    for mark in marks:
+        holds(mark, table)
+        turn = mark.find(f"{WPML}waypointTurnParam")
+        assert turn.findtext(f"{WPML}waypointTurnMode") in TURNS
+        damped = float(turn.findtext(f"{WPML}waypointTurnDampingDist"))
+        assert (damped > 0) == (turn.findtext(f"{WPML}waypointTurnMode") == "coordinateTurn")
+    for group in folder.iter(f"{WPML}actionGroup"):
+        holds(group, GROUP)
+        first, last = (int(group.findtext(f"{WPML}actionGroup{end}Index")) for end in ("Start", "End"))
+        assert 0 <= first <= last < len(marks)
+        assert group.findtext(f"{WPML}actionTrigger/{WPML}actionTriggerType") in TRIGGERS
+        for number, action in enumerate(group.findall(f"{WPML}action")):
+            assert action.findtext(f"{WPML}actionId") == str(number)
+            table = DOES[action.findtext(f"{WPML}actionActuatorFunc")]
+            holds(action.find(f"{WPML}actionActuatorFuncParam"), table, ordered=False)
+    groups = [element.text for element in folder.iter(f"{WPML}actionGroupId")]
+    assert groups == [str(number) for number in range(len(groups))]
 
 
 @pytest.mark.parametrize("aircraft", ["mavic3e", "m30", "m350-h20t", "m3d"])
-def test_dji_files_keep_to_the_published_tables(town: Path, tmp_path: Path, aircraft: str) -> None:
+@pytest.mark.parametrize("product", ["mosaic", "inspection"])
+def test_dji_files_keep_to_the_published_tables(town: Path, tmp_path: Path, aircraft: str, product: Product) -> None:
     numbers = load_profile(aircraft).dji
     assert numbers is not None
-    plan = export_plan(plan_patrol(PlanRequest(town, aircraft=aircraft)), tmp_path / "plan")
-    with zipfile.ZipFile(tmp_path / "plan" / str(plan.sorties[0].files.kmz)) as archive:
-        lines = ElementTree.fromstring(archive.read("wpmz/waylines.wpml"))
-        template = ElementTree.fromstring(archive.read("wpmz/template.kml"))
+    plan = export_plan(plan_patrol(PlanRequest(town, aircraft=aircraft, product=product)), tmp_path / "plan")
+    lines, template = kmz_roots(tmp_path / "plan", plan)
     for root in (lines, template):
         config = root.find(f".//{WPML}missionConfig")
         holds(config, CONFIG)
-        assert config.findtext(f"{WPML}droneInfo/{WPML}droneEnumValue") == str(numbers.drone)
-        assert config.findtext(f"{WPML}payloadInfo/{WPML}payloadEnumValue") == str(numbers.payload)
+        assert config.findtext(f"{WPML}droneInfo/{WPML}droneEnumValue") == str(numbers.drone) in DRONES
+        assert config.findtext(f"{WPML}payloadInfo/{WPML}payloadEnumValue") == str(numbers.payload) in PAYLOADS
+        assert config.findtext(f"{WPML}payloadInfo/{WPML}payloadPositionIndex") == "0"
     folder = lines.find(f".//{KML}Folder")
-    holds(folder, {"templateId": {"0"}, "waylineId": {"0"}, "autoFlightSpeed": (1, 15)})
-    modes = {"WGS84", "relativeToStartPoint", "realTimeFollowSurface"}
-    assert folder.findtext(f"{WPML}executeHeightMode") in modes
-    for mark in folder.findall(f"{KML}Placemark"):
-        holds(mark, WAYPOINT)
-        assert mark.findtext(f"{WPML}waypointTurnParam/{WPML}waypointTurnMode") in TURNS
-    for group in folder.iter(f"{WPML}actionGroup"):
-        holds(
-            group, {"actionGroupId": (0, 65535), "actionGroupStartIndex": (0, 65535), "actionGroupMode": {"sequence"}}
-        )
-        assert float(group.findtext(f"{WPML}actionGroupEndIndex")) >= float(
-            group.findtext(f"{WPML}actionGroupStartIndex")
-        )
-        assert group.findtext(f"{WPML}actionTrigger/{WPML}actionTriggerType") in TRIGGERS
-        assert {action.text for action in group.iter(f"{WPML}actionActuatorFunc")} <= DOES
-    groups = [element.text for element in folder.iter(f"{WPML}actionGroupId")]
-    assert len(groups) == len(set(groups))
-    system = template.find(f".//{WPML}waylineCoordinateSysParam")
+    holds(folder, FOLDER)
+    holds_waypoints(folder, WAYPOINT)
+    for heading in folder.iter(f"{WPML}waypointHeadingParam"):
+        holds(heading, HEADING)
+    folder = template.find(f".//{KML}Folder")
+    holds(folder, TEMPLATE)
+    holds_waypoints(folder, TEMPLATE_WAYPOINT)
+    holds(folder.find(f"{WPML}globalWaypointHeadingParam"), HEADING)
+    assert folder.findtext(f"{WPML}payloadParam/{WPML}imageFormat") == numbers.lens
+    system = folder.find(f"{WPML}waylineCoordinateSysParam")
     assert system.findtext(f"{WPML}coordinateMode") == "WGS84"
+
+
+def test_dji_files_fly_from_and_to_above_home_as_the_verified_mission_does(town: Path, tmp_path: Path) -> None:
+    plan = export_plan(plan_patrol(PlanRequest(town, aircraft="mavic3e", gsd_m=0.03)), tmp_path / "plan")
+    lines, _ = kmz_roots(tmp_path / "plan", plan)
+    flown = [
+        (*map(float, mark.findtext(f"{KML}Point/{KML}coordinates").split(",")),
+         float(mark.findtext(f"{WPML}executeHeight")))
+        for mark in lines.iter(f"{KML}Placemark")
+    ]  # fmt: skip
+    items = read_waypoints(tmp_path / "plan" / plan.sorties[0].files.waypoints)
+    mission = np.array([(item.lon, item.lat, item.alt_m) for item in items if item.command in (16, 22)][1:])
+    assert np.array(flown)[:, :2] == pytest.approx(mission[:, :2], abs=2e-8)
+    assert np.array(flown)[:, 2] == pytest.approx(mission[:, 2], abs=0.01)
+    assert flown[0][:2] == flown[-1][:2] == pytest.approx(plan.sorties[0].home[:2], abs=2e-8)
 
 
 def test_an_aircraft_that_can_follows_the_surface_by_itself(town: Path, tmp_path: Path) -> None:
