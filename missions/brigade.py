@@ -2,7 +2,7 @@
 
 Balanced finish first, travel second: the sorties of all sites are put on one tour, and the tour is cut into as many
 runs as there are crews, so that the latest finish is as early as cutting allows. Each crew's run is then cut into
-sorties again by its own, more or less worn batteries, and put on the clock.
+sorties again by its own, more or less worn batteries, the sorties are bargained over, and put on the clock.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from missions.airspace import grow
+from missions.bargain import Started, bargained, started
 from missions.dealing import Laid, Line, lines_of
 from missions.direction import Sweep, sweeps
-from missions.flying import Flown, fly
+from missions.estimate import Rates
+from missions.flying import Flown, loop_cuts
 from missions.frame import Array
 from missions.part import Part
 from missions.plan import Refusal
@@ -27,10 +28,11 @@ from missions.request import Task
 from missions.result import CrewDay, Timed
 from missions.roster import Crew, Roster, crews_of
 from missions.timetable import Clock, drive_s
+from missions.tour import best_tour
 from missions.visits import Visits, plan_visits
 
 Tell = Callable[[int, int, str], None]
-_ROUNDS = 2
+Closed = list[tuple[datetime | None, datetime | None]]
 # Sites whose sorties are cut together at first: a battery rarely serves more than two.
 _SITES_AT_ONCE = 6
 
@@ -43,17 +45,6 @@ class BrigadePlan:
     days: tuple[CrewDay, ...]
     refused: list[Refusal]
     weighed: list[tuple[Sweep, ...]]
-
-
-def _fly_run(task: Task, roster: Roster, line: Line, first: int, last: int, health: float) -> tuple[list[Flown], int]:
-    """Sorties over a run of a line, from any site of the run that sees them."""
-    homes, own = np.unique(line.homes[first : last + 1], axis=0, return_inverse=True)
-    work = line.pieces.part(first, last)
-    sight_m = roster.line_of_sight_m
-    dealt = np.asarray(own).reshape(-1)
-    return fly(
-        task, line.part, work, homes, health=health, range_m=sight_m, exact_ways=False, own=dealt, tracks=line.tracks
-    )
 
 
 @dataclass(frozen=True)
@@ -76,6 +67,7 @@ def _units(task: Task, roster: Roster, lines: list[Line], tell: Tell) -> tuple[l
     units: list[_Unit] = []
     lost = 0
     for number, line in enumerate(lines):
+        watts = Rates.of(task.model, line.part.strip, line.tracks.direction_rad).lane_w
         change = np.flatnonzero(np.any(np.diff(line.homes, axis=0) != 0, axis=1)) + 1
         other = np.flatnonzero(np.diff(line.health) != 0) + 1
         bounds = np.unique(
@@ -83,11 +75,13 @@ def _units(task: Task, roster: Roster, lines: list[Line], tell: Tell) -> tuple[l
         )
         for begin, end in itertools.pairwise(map(int, bounds)):
             tell(begin, len(line.pieces), "sorties")
-            flown, missed = _fly_run(task, roster, line, begin, end - 1, float(line.health[begin]))
-            lost += missed
+            work, own = line.pieces.part(begin, end - 1), line.homes[begin:end]
+            health, range_m = float(line.health[begin]), roster.line_of_sight_m
+            cuts = loop_cuts(task, line.part, line.tracks, work, own, health=health, range_m=range_m)
+            lost += len(work) - sum(cut.last - cut.first + 1 for cut, _ in cuts)
             units += [
-                _Unit(number, begin + one.first, begin + one.last, one.home, one.duration_s + roster.swap_s)
-                for one in flown
+                _Unit(number, begin + cut.first, begin + cut.last, home, 3600 * cut.energy_wh / watts + roster.swap_s)
+                for cut, home in cuts
             ]
     return units, lost
 
@@ -108,15 +102,15 @@ def _runs(units: list[_Unit], roster: Roster, limits_s: Array) -> list[list[_Uni
     return runs + [[] for _ in range(len(limits_s) - len(runs))]
 
 
-def _balanced(units: list[_Unit], roster: Roster, weights: Array) -> list[list[_Unit]]:
-    """The cut with the least latest finish, by bisection."""
+def _balanced(units: list[_Unit], roster: Roster, count: int) -> list[list[_Unit]]:
+    """The cut into `count` runs with the least latest finish, by bisection."""
     total = sum(unit.seconds for unit in units)
-    low, high = total / float(weights.sum()), 4.0 * total / float(weights.min())
-    best = _runs(units, roster, high * weights)
+    low, high = total / count, 4.0 * total
+    best = _runs(units, roster, np.full(count, high))
     assert best is not None
     for _ in range(24):
         middle = (low + high) / 2
-        found = _runs(units, roster, middle * weights)
+        found = _runs(units, roster, np.full(count, middle))
         if found is None:
             low = middle
         else:
@@ -124,20 +118,50 @@ def _balanced(units: list[_Unit], roster: Roster, weights: Array) -> list[list[_
     return best
 
 
-def _rerun(task: Task, roster: Roster, lines: list[Line], run: list[_Unit], crew: Crew) -> list[Flown]:
-    """A crew's run cut again for its own batteries; sorties that a timed zone touches come first."""
-    found: list[Flown] = []
-    for number, units in itertools.groupby(run, key=lambda unit: unit.line):
-        chosen = list(units)
-        if number < 0:
-            found += [unit.whole for unit in chosen if unit.whole is not None]
-            continue
-        first, last = chosen[0].first, chosen[-1].last
-        found += _fly_run(task, roster, lines[number], first, last, crew.machine.battery_health)[0]
-    return sorted(found, key=lambda sortie: not _closed_times(task, sortie))
+def _sorties(
+    task: Task, roster: Roster, crews: Sequence[Crew], lines: list[Line], runs: list[list[_Unit]], tell: Tell
+) -> tuple[list[list[Flown]], int]:
+    """Each crew's sorties, its run cut for its own batteries and bargained over; and pieces out of reach."""
+    sorties = [[unit.whole for unit in run if unit.whole is not None] for run in runs]
+    lost = 0
+    begun: list[list[Started]] = [[] for _ in lines]
+    for crew, run in enumerate(runs):
+        for number, units in itertools.groupby(run, key=lambda unit: unit.line):
+            chosen = list(units)
+            if number >= 0:
+                health = crews[crew].machine.battery_health
+                reach = chosen[0].first, chosen[-1].last
+                begun[number] += started(task, roster, lines[number], *reach, crew, health)
+    for number, line in enumerate(lines):
+        later = [one.crew for other in begun[number + 1 :] for one in other]
+        mean_s = float(np.mean([unit.seconds for run in runs for unit in run]))
+        busy_s = np.array([sum((one.duration_s + roster.swap_s for one in own), 0.0) for own in sorties])
+        busy_s += mean_s * np.bincount(np.array(later, dtype=np.int64), minlength=len(crews))
+        found, missed = bargained(task, roster, crews, line, begun[number], busy_s, tell)
+        lost += missed
+        for crew, flown in found:
+            sorties[crew].append(flown)
+    return sorties, lost
 
 
-def _closed_times(task: Task, sortie: Flown) -> list[tuple[datetime | None, datetime | None]]:
+def _orders(sorties: list[Flown], closed: list[Closed]) -> list[list[int]]:
+    """Orders of a crew's sorties: site by site on a short road, begun at any of its sites, either way round.
+
+    Those that a timed zone touches come first.
+    """
+    homes, which = np.unique(np.array([one.home for one in sorties]), axis=0, return_inverse=True)
+    gap = np.hypot(*(homes[:, None, :] - homes[None, :, :]).transpose(2, 0, 1))
+    tour = [int(end) // 2 for end in best_tour(np.repeat(np.repeat(gap, 2, axis=0), 2, axis=1))]
+    found = []
+    for way in (tour, tour[::-1]):
+        for begin in range(len(way)):
+            rank = np.argsort(np.array(way[begin:] + way[:begin]))[which.reshape(-1)]
+            order = np.argsort(rank, kind="stable").tolist()
+            found.append(sorted(order, key=lambda index: not closed[index]))
+    return found
+
+
+def _closed_times(task: Task, sortie: Flown) -> Closed:
     """When zones that hold for a time close a sortie's way."""
     line = shapely.linestrings(sortie.route.points)
     keep_m = task.request.clearances.zone_m
@@ -145,32 +169,77 @@ def _closed_times(task: Task, sortie: Flown) -> list[tuple[datetime | None, date
     return [(zone.from_utc, zone.to_utc) for zone, place in places if place.intersects(line)]
 
 
-def _day(
-    task: Task, roster: Roster, lines: list[Line], run: list[_Unit], crew: Crew
-) -> tuple[list[Timed], CrewDay, int]:
-    """A crew's sorties on the clock, its day, and how many sorties the day has no room for."""
+@dataclass(frozen=True)
+class _Day:
+    """A crew's sorties on the clock, its day, and the sorties that the day has no room for."""
+
+    timed: list[Timed]
+    day: CrewDay
+    late: list[Flown]
+
+
+def _day(task: Task, roster: Roster, sorties: list[Flown], crew: Crew) -> _Day:
+    """The order of a crew's sorties that its shifts have most room for, and that ends first."""
+    closed = [_closed_times(task, sortie) for sortie in sorties]
+    if not sorties:
+        return _Day([], CrewDay(crew, 0, 0.0, 0.0, 0.0, ()), [])
+    days = [
+        _on_the_clock(task, roster, [(sorties[index], closed[index]) for index in order], crew)
+        for order in _orders(sorties, closed)
+    ]
+    return min(days, key=lambda day: (len(day.late), day.day.busy_s))
+
+
+def _on_the_clock(task: Task, roster: Roster, sorties: list[tuple[Flown, Closed]], crew: Crew) -> _Day:
     clock = Clock(task, roster, crew)
     timed: list[Timed] = []
-    late = 0
+    late: list[Flown] = []
     busy_s = 0.0
     sites: list[tuple[float, float]] = []
-    for sortie in _rerun(task, roster, lines, run, crew):
+    for sortie, closed in sorties:
         site = (float(sortie.home[0]), float(sortie.home[1]))
         if not sites or sites[-1] != site:
             clock.drive(sortie.home)
             sites.append(site)
-        at = clock.take_off(sortie.duration_s, _closed_times(task, sortie))
+        at = clock.take_off(sortie.duration_s, closed)
         if at is None:
-            late += 1
+            late.append(sortie)
             continue
         timed.append(Timed(at, crew.name, sortie, crew))
         busy_s = max(busy_s, clock.busy_s(at + timedelta(seconds=sortie.duration_s)))
     flight_s = sum(item.flown.duration_s for item in timed)
-    return timed, CrewDay(crew, len(timed), busy_s, flight_s, clock.drive_s, tuple(sites)), late
+    return _Day(timed, CrewDay(crew, len(timed), busy_s, flight_s, clock.drive_s, tuple(sites)), late)
 
 
-def _refusals(farthest_m: list[float], lost: int, late: int, roster: Roster) -> list[Refusal]:
+def _days(task: Task, roster: Roster, crews: Sequence[Crew], sorties: list[list[Flown]]) -> list[_Day]:
+    """All crews' days; a sortie that its crew has no room for goes to one that has, and whose batteries fly it."""
+    days = [_day(task, roster, own, crew) for own, crew in zip(sorties, crews, strict=True)]
+    for number, late in [(number, sortie) for number, day in enumerate(days) for sortie in day.late]:
+        for other in sorted(range(len(crews)), key=lambda index: days[index].day.busy_s):
+            budget_wh = task.model.budget_wh(crews[other].machine.battery_health)
+            if other == number or late.energy_wh > budget_wh or days[other].late:
+                continue
+            tried = _day(task, roster, [*(item.flown for item in days[other].timed), late], crews[other])
+            if not tried.late:
+                days[other] = tried
+                days[number].late.remove(late)
+                break
+    return days
+
+
+def _farthest_m(days: list[_Day]) -> list[float]:
+    """Of each site, how far from it the farthest photograph is taken."""
+    far: dict[tuple[float, float], float] = {}
+    for flown in (item.flown for day in days for item in day.timed):
+        site = (float(flown.home[0]), float(flown.home[1]))
+        away = np.hypot(*(flown.route.points - flown.home).T)
+        far[site] = max(far.get(site, 0.0), float(away.max()))
+    return list(far.values())
+
+
+def _refusals(days: list[_Day], lost: int, roster: Roster) -> list[Refusal]:
     found = []
+    late = sum(len(day.late) for day in days)
     if lost:
         found.append(
             Refusal(
@@ -187,7 +256,7 @@ def _refusals(farthest_m: list[float], lost: int, late: int, roster: Roster) -> 
                 remedy="fly them the next day, or add a crew",
             )
         )
-    beyond = [away for away in farthest_m if away > roster.line_of_sight_m]
+    beyond = [away for away in _farthest_m(days) if away > roster.line_of_sight_m]
     if beyond:
         worst = max(beyond)
         found.append(
@@ -223,30 +292,19 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
     crews = crews_of(roster, task.profile)
     weighed = [tuple(sweeps(part.target, part.strip, task.model, task.request.objective)) for part in parts]
     laid = [Laid.of(task, part, best[0].direction_rad) for part, best in zip(parts, weighed, strict=True)]
-    lines, farthest_m = lines_of(task, roster, crews, [one for one in laid if one is not None], tell)
+    lines = lines_of(task, roster, crews, [one for one in laid if one is not None], tell)
     units, lost = _units(task, roster, lines, tell)
     visits = _visits(task, roster, crews)
     units += [_Unit(-1, 0, 0, one.home, one.duration_s + roster.swap_s, one) for one in visits.flown]
     if not units:
         return BrigadePlan([], (), visits.refused, weighed)
-    weights = np.ones(len(crews))
-    best: tuple[tuple[int, float], list[tuple[list[Timed], CrewDay, int]]] | None = None
-    for number in range(_ROUNDS):
-        tell(number, _ROUNDS, "crews")
-        runs = _balanced(units, roster, weights)
-        days = [_day(task, roster, lines, run, crew) for run, crew in zip(runs, crews, strict=True)]
-        busy: NDArray[np.float64] = np.array([day.busy_s for _, day, _ in days])
-        rank = (sum(late for _, _, late in days), float(busy.max()))
-        if best is None or rank < best[0]:
-            best = rank, days
-        if busy.max() <= 1.04 * busy.mean():
-            break
-        weights = weights * (busy.mean() / np.maximum(busy, 600.0)) ** 0.6
-    assert best is not None
-    late = best[0][0]
+    runs = _balanced(units, roster, len(crews))
+    sorties, missed = _sorties(task, roster, crews, lines, runs, tell)
+    tell(0, 1, "crews")
+    days = _days(task, roster, crews, sorties)
     return BrigadePlan(
-        [item for timed, _, _ in best[1] for item in timed],
-        tuple(day for _, day, _ in best[1]),
-        visits.refused + _refusals(farthest_m, lost, late, roster),
+        [item for day in days for item in day.timed],
+        tuple(day.day for day in days),
+        visits.refused + _refusals(days, lost + missed, roster),
         weighed,
     )

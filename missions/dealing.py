@@ -37,14 +37,13 @@ class Job:
 
     home: Array
     work: Pieces
-    farthest_m: float
 
 
 @dataclass(frozen=True)
 class Line:
     """All pieces of one part in the order of a tour over its sites; `homes` (n, 2) is the site of each piece.
 
-    `health` (n,) is that of the batteries of the crew which is expected there.
+    `health` (n,) is that of the batteries of the crew which is expected there, `sites` (m, 2) are all that may be used.
     """
 
     part: Part
@@ -52,6 +51,7 @@ class Line:
     pieces: Pieces
     homes: Array
     health: Array
+    sites: Array
 
 
 def _sites(task: Task, part: Part) -> Array:
@@ -110,7 +110,7 @@ def _jobs(task: Task, roster: Roster, laid: Laid, health: Array, tell: Tell) -> 
         tell(number, len(dealt), "lanes by site")
         entry = best_tour(link_costs(mine.lanes, Router([]), task.model), starts=1)
         work = pieces_of(mine.lanes, entry, part.strip, longest_piece_m(task.model) / 2)
-        jobs.append(Job(sites[mine.site], work, mine.farthest_m))
+        jobs.append(Job(sites[mine.site], work))
     return _on_tour(jobs)
 
 
@@ -148,7 +148,7 @@ def _line(laid: Laid, jobs: list[Job], health: Sequence[float]) -> Line:
     )
     count = [len(job.work) for job in jobs]
     homes = np.repeat(np.array([job.home for job in jobs]), count, axis=0)
-    return Line(laid.part, laid.tracks, pieces, homes, np.repeat(np.array(health), count))
+    return Line(laid.part, laid.tracks, pieces, homes, np.repeat(np.array(health), count), laid.sites)
 
 
 def _crews_on_tour(task: Task, roster: Roster, work: list[tuple[Laid, Job]], crews: Sequence[Crew]) -> list[float]:
@@ -170,10 +170,8 @@ def _crews_on_tour(task: Task, roster: Roster, work: list[tuple[Laid, Job]], cre
     return [float(value) for value in health]
 
 
-def lines_of(
-    task: Task, roster: Roster, crews: Sequence[Crew], laid: Sequence[Laid], tell: Tell
-) -> tuple[list[Line], list[float]]:
-    """The work of all parts, each on one tour over its sites; and how far from its site each one's farthest lane ends.
+def lines_of(task: Task, roster: Roster, crews: Sequence[Crew], laid: Sequence[Laid], tell: Tell) -> list[Line]:
+    """The work of all parts, each on one tour over its sites.
 
     Dealt twice: for middling batteries, which says who comes where, and then for those that come.
     """
@@ -193,4 +191,4 @@ def lines_of(
         facing = _facing(mine)
         healths = [coming.get((index, float(job.home[0]), float(job.home[1])), middling) for job in facing]
         lines.append(_line(one, facing, healths))
-    return lines, [job.farthest_m for mine in jobs for job in mine]
+    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,6 @@ class Flown:
         strip: Lanes at its height.
         duration_s: From take-off to landing.
         energy_wh: The same.
-        first: Its first piece in the run it was cut from.
-        last: Its last piece there.
     """
 
     home: Array
@@ -45,37 +43,45 @@ class Flown:
     strip: Strip
     duration_s: float
     energy_wh: float
-    first: int = 0
-    last: int = 0
 
 
-def _budget(task: Task, strip: Strip, limit_wh: float, exact_ways: bool, *, in_loops: bool) -> Budget:
+def _budget(task: Task, strip: Strip, limit_wh: float) -> Budget:
     return Budget(
-        looped=in_loops,
         straight_home=task.request.clearances.straight_home,
-        exact_ways=exact_ways,
         energy_wh=limit_wh,
         climb_m=strip.height_agl_m,
         swap_s=SWAP_S,
-        lanes=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE // (2 if in_loops else 1)),
+        lanes=max(1, most_stretches(task)),
     )
 
 
-def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array, tracks: Tracks | None) -> Flown | None:
-    """A sortie of a split, measured; None where there is no way to it around what is closed."""
-    resumes = cut.first > 0 and work.lane[cut.first - 1] == work.lane[cut.first]
-    pieces = work.part(cut.first, cut.last)
-    if tracks is not None:
-        pieces = looped(tracks.stretches(pieces), homes[cut.home], part.router, task.model, part.strip)
-        resumes = False
+def most_stretches(task: Task) -> int:
+    """Stretches of lanes that the controller's waypoints allow in one sortie."""
+    return (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE
+
+
+def measured(task: Task, part: Part, pieces: Pieces, home: Array, *, resumes: bool = False) -> Flown | None:
+    """A sortie over pieces of lanes in their order; None where there is no way to it around what is closed."""
     try:
-        route = build_route(pieces, homes[cut.home], part.router, part.strip, resumes=bool(resumes))
+        route = build_route(pieces, home, part.router, part.strip, resumes=resumes)
     except MissionsError:
         return None
     if task.terrain is not None:
         route = follow(route, task.frame, task.terrain)
     duration_s, energy_wh = route.time_and_energy(task.model)
-    return Flown(homes[cut.home], route, part.strip, duration_s, energy_wh, cut.first, cut.last)
+    return Flown(home, route, part.strip, duration_s, energy_wh)
+
+
+def flown_loop(task: Task, part: Part, tracks: Tracks, pieces: Pieces, home: Array) -> Flown | None:
+    """A sortie over pieces of the lines of pairs of lanes, in an order that ends where it began; None as above."""
+    lanes = tracks.stretches(pieces)
+    return measured(task, part, looped(lanes, home, part.router, task.model, part.strip), home) if len(lanes) else None
+
+
+def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown | None:
+    """A sortie of a split, measured."""
+    resumes = cut.first > 0 and work.lane[cut.first - 1] == work.lane[cut.first]
+    return measured(task, part, work.part(cut.first, cut.last), homes[cut.home], resumes=bool(resumes))
 
 
 def _beyond(homes: Array, work: Pieces, range_m: float) -> NDArray[np.bool_]:
@@ -85,18 +91,34 @@ def _beyond(homes: Array, work: Pieces, range_m: float) -> NDArray[np.bool_]:
     return np.asarray(away.max(axis=1) > range_m)
 
 
-def fly(
-    task: Task,
-    part: Part,
-    work: Pieces,
-    homes: Array,
-    *,
-    health: float | None = None,
-    range_m: float = np.inf,
-    exact_ways: bool = True,
-    own: NDArray[np.int64] | None = None,
-    tracks: Tracks | None = None,
-) -> tuple[list[Flown], int]:
+def loop_cuts(
+    task: Task, part: Part, tracks: Tracks, work: Pieces, own: Array, *, health: float, range_m: float
+) -> list[tuple[Cut, Array]]:
+    """A run of pieces of the pairs' lines cut into sorties as far as can be told without laying them.
+
+    Args:
+        task: The request, read.
+        part: Where the pieces lie.
+        tracks: The pairs of lanes.
+        work: Pieces in flying order.
+        own: (n, 2) the site that each piece was dealt to, and may be flown from however far it is.
+        health: Share of the nominal capacity that the batteries hold.
+        range_m: Line of sight from home.
+
+    Returns:
+        Cuts with their sites; pieces in none of them are out of every site's reach.
+    """
+    homes, dealt = np.unique(own, axis=0, return_inverse=True)
+    budget = _budget(task, part.strip, task.model.budget_wh(health))
+    budget = replace(budget, looped=True, exact_ways=False, lanes=max(1, most_stretches(task) // 2))
+    far = _beyond(homes, work, range_m)
+    far[dealt.reshape(-1), np.arange(len(work))] = False
+    hidden = part.router.hidden(homes, work.start, work.end)
+    cuts = split(work, homes, part.router, task.model, budget, None, hidden, far, tracks.load(work))
+    return [(cut, homes[cut.home]) for cut in cuts]
+
+
+def fly(task: Task, part: Part, work: Pieces, homes: Array, *, health: float | None = None) -> tuple[list[Flown], int]:
     """The cheapest sorties over a run of pieces, and how many pieces none of them reaches.
 
     The splitter estimates corners and knows no hills: it is asked again with what its first sorties really draw, and
@@ -108,23 +130,15 @@ def fly(
         work: Pieces in flying order.
         homes: (m, 2) take-off points.
         health: Share of the nominal capacity that the batteries hold; None: the request's.
-        range_m: Line of sight from home.
-        exact_ways: See `Budget`.
-        own: (n,) number of the home that each piece was dealt to, and may be flown from however far it is.
-        tracks: Where the pieces are of pairs of lanes: the lanes, which are put in an order that ends where it began.
     """
     limit_wh = task.model.budget_wh(task.request.battery_health if health is None else health)
-    budget = _budget(task, part.strip, limit_wh, exact_ways, in_loops=tracks is not None)
+    budget = _budget(task, part.strip, limit_wh)
     dearer = np.ones(len(work))
-    load = tracks.load(work) if tracks is not None else None
     hidden = part.router.hidden(homes, work.start, work.end)
-    far = _beyond(homes, work, range_m)
-    if own is not None:
-        far[own, np.arange(len(work))] = False
     best: list[tuple[Flown, Cut]] = []
     for number in range(_TRIES):
-        cuts = split(work, homes, part.router, task.model, budget, dearer, hidden, far, load)
-        tried = [(cut, _one(task, part, work, cut, homes, tracks)) for cut in cuts]
+        cuts = split(work, homes, part.router, task.model, budget, dearer, hidden)
+        tried = [(cut, _one(task, part, work, cut, homes)) for cut in cuts]
         best = [(sortie, cut) for cut, sortie in tried if sortie is not None and sortie.energy_wh <= limit_wh]
         wrong = np.array([sortie.energy_wh / cut.energy_wh if sortie is not None else 9.0 for cut, sortie in tried])
         close = np.abs(wrong - 1).max(initial=0.0) < _CLOSE

@@ -17,9 +17,14 @@ from missions.roster import Crew, Roster
 _ROAD_FACTOR = 1.3
 
 
+def drive_s_per_m(roster: Roster) -> float:
+    """Seconds on the road for a metre of the straight line."""
+    return _ROAD_FACTOR / roster.drive_speed_mps
+
+
 def drive_s(roster: Roster, here: Array, there: Array) -> float:
     """Seconds on the road between two places, metres."""
-    return _ROAD_FACTOR * float(np.hypot(*(there - here))) / roster.drive_speed_mps
+    return drive_s_per_m(roster) * float(np.hypot(*(there - here)))
 
 
 def charged(task: Task, crew: Crew, flights: Sequence[tuple[datetime, datetime]]) -> bool:

@@ -54,14 +54,33 @@ class Tracks:
         middle: Array = base + _LANES * spacing * np.arange(int(track.max()) + 1, dtype=np.float64)
         return Tracks(low, high, across, track, middle, lanes.direction_rad, strip.trigger_m)
 
+    def spans(self, number: int) -> list[tuple[float, float]]:
+        """Where any lane of a pair goes, metres along."""
+        mine = self.track == number
+        return _merged(self.low[mine], self.high[mine])
+
+    def points(self, number: int, along_m: Array) -> Array:
+        """Places (n, 2) on the line of a pair."""
+        unit, normal = _axes(self.direction_rad)
+        return along_m[:, None] * unit + self.middle[number] * normal
+
+    def flat(self, points: Array) -> Array:
+        """Points (n, 2) in the frame where lanes run along the first axis."""
+        return points @ np.stack(_axes(self.direction_rad), axis=1)
+
+    def along(self, pieces: Pieces) -> tuple[NDArray[np.int64], Array, Array]:
+        """Of pieces of the pairs' lines: the pair, and where they begin and end, metres along."""
+        a, b = self._along(pieces.start), self._along(pieces.end)
+        return self._number(pieces.start), np.minimum(a, b), np.maximum(a, b)
+
     def lanes(self) -> Lanes:
         """One line along each pair, as far as any of its lanes goes."""
         unit, normal = _axes(self.direction_rad)
-        spans, row = [], []
+        spans: list[tuple[float, float]] = []
+        row: list[int] = []
         for number in range(len(self.middle)):
-            for low, high in _merged(self.low[self.track == number], self.high[self.track == number]):
-                spans.append((low, high))
-                row.append(number)
+            spans += self.spans(number)
+            row += [number] * (len(spans) - len(row))
         along, across = np.array(spans), self.middle[np.array(row)]
         start = along[:, :1] * unit + across[:, None] * normal
         end = along[:, 1:] * unit + across[:, None] * normal
@@ -89,8 +108,7 @@ class Tracks:
 
     def load(self, pieces: Pieces) -> Array:
         """Metres of lanes per metre of each piece of a pair's line, (n,)."""
-        number, a, b = self._number(pieces.start), self._along(pieces.start), self._along(pieces.end)
-        low, high = np.minimum(a, b), np.maximum(a, b)
+        number, low, high = self.along(pieces)
         both = np.minimum(high[:, None], self.high[None, :]) - np.maximum(low[:, None], self.low[None, :])
         both = np.where(self.track[None, :] == number[:, None], np.maximum(both, 0.0), 0.0)
         return both.sum(axis=1) / np.maximum(high - low, 1e-9)

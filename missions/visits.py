@@ -295,7 +295,7 @@ def _sortie(legs: _Legs, first: int, last: int, home: int) -> Flown:
     route = Route(joined, rel, np.zeros(len(joined), dtype=bool), task.strip.trigger_m, tuple(stops))
     duration_s, energy_wh = route.time_and_energy(task.model)
     height_m = max(task.strip.height_agl_m, *(shot.height_agl_m for shot in legs.shots[first : last + 1]))
-    return Flown(legs.homes[home], route, _strip(task, height_m), duration_s, energy_wh, first, last)
+    return Flown(legs.homes[home], route, _strip(task, height_m), duration_s, energy_wh)
 
 
 def _strip(task: Task, height_m: float) -> Strip:
