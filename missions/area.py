@@ -14,6 +14,7 @@ from missions.vector import Feature, polygons_of, read_features
 SMALLEST_M2 = 25.0
 # Linyi's whole prefecture is 17,000 km2; anything larger than a quarter of it is a slip of the pen, not a patrol.
 LARGEST_M2 = 5e9
+WIDEST_DEG = 2.5
 
 
 def _polygons(feature: Feature) -> list[shapely.Polygon]:
@@ -40,11 +41,14 @@ def merge_area(features: list[Feature], path: Path) -> BaseGeometry:
     polygons = [polygon for feature in features for polygon in _polygons(feature)]
     area = shapely.union_all(polygons)
     west, south, east, north = area.bounds
-    if east - west > 10 or north - south > 10:
+    if east - west > WIDEST_DEG or north - south > WIDEST_DEG:
         raise MissionsError(f"{path} spans {east - west:.1f} by {north - south:.1f} degrees: plan one city at a time")
     area_m2 = LocalFrame.about(area).metric(area).area
     if area_m2 < SMALLEST_M2:
-        raise MissionsError(f"{path} covers {area_m2:.2f} m2: draw an area of at least {SMALLEST_M2:g} m2")
+        raise MissionsError(
+            f"{path} covers {area_m2:.2f} m2: draw an area of at least {SMALLEST_M2:g} m2, and see that the file names "
+            "its own coordinate system (degrees labelled as metres shrink to nothing)"
+        )
     if area_m2 > LARGEST_M2:
         raise MissionsError(f"{path} covers {area_m2 / 1e6:,.0f} km2: plan a city, at most {LARGEST_M2 / 1e6:,.0f} km2")
     return area

@@ -11,12 +11,14 @@ from missions.airspace import photo_closed
 from missions.coverage import Lanes, Strip, cover, joined
 from missions.errors import MissionsError
 from missions.follow import SAG_M
-from missions.plan import Refusal
+from missions.plan import Coverage, Refusal
 from missions.request import Task
 from missions.routing import Router
 from missions.vector import polygons_of
 
 LOWEST_CEILING_M = 10.0
+# The share that a plan may leave unseen without a word: the bar of coverage.
+_UNSEEN = 0.001
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def parts_of(task: Task) -> tuple[list[Part], list[Refusal]]:
             f"zones of {task.request.zones} ({names[:200]}) close all of {task.request.source}: nothing is left to "
             "photograph; check the zones, their times, or move the area"
         )
+    if airspace.permitted is not None and not target.intersects(airspace.permitted):
+        named = ", ".join(zone.name for zone in task.zones if zone.kind == "permitted")
+        raise MissionsError(
+            f"all of {task.request.source} lies outside the permitted zones ({named[:200]}) of {task.request.zones}: "
+            "apply for a volume that holds it, or move the area"
+        )
     if lost_m2 > 1.0:
         refused.append(
             Refusal(
@@ -82,7 +90,35 @@ def parts_of(task: Task) -> tuple[list[Part], list[Refusal]]:
                 remedy="ask for a higher ceiling, or patrol it on foot",
             )
         )
+    if not parts:
+        lowest = ", ".join(f"{zone.name} ({zone.max_agl_m:g} m)" for zone in task.zones if zone.kind == "ceiling")
+        raise MissionsError(
+            f"all of {task.request.source} lies under ceilings too low to fly over safely ({lowest[:200]}; at least "
+            f"{LOWEST_CEILING_M:g} m): ask for a higher ceiling, or patrol it on foot"
+        )
     return parts, refused + _unknown(task)
+
+
+def unseen(task: Task, coverage: Coverage) -> list[Refusal]:
+    """What of the area is in no photograph though nothing else names it: beside what may not be flown or shown."""
+    share = 1.0 - coverage.seen_once
+    if share <= _UNSEEN or not coverage.area_m2:
+        return []
+    airspace, why = task.airspace, []
+    if airspace.permitted is not None and task.area.difference(airspace.permitted).area > 1.0:
+        why.append("outside the permitted zones")
+    if not airspace.no_photo.is_empty:
+        why.append("beside no-photo places")
+    if airspace.obstacles_at(task.strip.height_agl_m):
+        why.append("within obstacles' clearances")
+    reasons = ", ".join(why) or "no lane that may be flown passes near enough, or no sortie flies it"
+    return [
+        Refusal(
+            what=f"{share * coverage.area_m2:,.0f} m2 of the area ({share:.1%})",
+            why=f"in no photograph: {reasons}",
+            remedy="widen the permitted volume, or look at it on foot",
+        )
+    ]
 
 
 def _unknown(task: Task) -> list[Refusal]:

@@ -17,7 +17,7 @@ from missions.export.folder import export_plan
 from missions.flying import SWAP_S, Flown, fly
 from missions.frame import Array
 from missions.layers import Levels
-from missions.part import Part, lanes_in, parts_of
+from missions.part import Part, lanes_in, parts_of, unseen
 from missions.plan import Coverage, Refusal
 from missions.request import PlanRequest, Task, read_task
 from missions.result import CrewDay, PlannedSortie, PlanResult, Timed, numbered
@@ -38,9 +38,10 @@ Progress = Callable[[int, int, str], None]
 STAGGER_S = 60.0
 _SHARED_SITE_M = 30.0
 _TRIES = 6
-# Directions that are planned to the end: as many as keep a request under about a second of CPU.
-_LANES_PLANNED = 240
-_MOST_DIRECTIONS = 4
+# Directions that are planned to the end: as many as keep a request of 3 km2 to about three seconds of CPU. Of the
+# benchmark's areas with the least gain over its baseline, 8 instead of 4 gave 1.0 % more on average, all of them 1.9 %.
+_LANES_PLANNED = 480
+_MOST_DIRECTIONS = 8
 
 
 def _nothing(done: int, total: int, what: str) -> None:
@@ -270,7 +271,20 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
     """
     tell = progress or _nothing
     tell(0, 1, "reading")
-    task = read_task(request)
+    if request.roster is not None:
+        return _planned(read_task(request), tell)
+    # Zones that close later in the day close nothing that is flown before: those of the plan's own hours are kept to.
+    task = read_task(request, timedelta(0))
+    while True:
+        result = _planned(task, tell)
+        end = max(sortie.start_utc + timedelta(seconds=sortie.duration_s) for sortie in result.sorties)
+        if not any(zone.active(task.start_utc, end) for zone in task.later):
+            return result
+        task = read_task(replace(request, start_utc=task.start_utc), end - task.start_utc)
+
+
+def _planned(task: Task, tell: Progress) -> PlanResult:
+    request = task.request
     parts, refused = parts_of(task) if not task.area.is_empty else ([], [])
     refused = [*task.notes, *refused]
     days: tuple[CrewDay, ...] = ()
@@ -290,15 +304,15 @@ def plan_patrol(request: PlanRequest, progress: Progress | None = None) -> PlanR
     timed, meeting = _apart(task, planned.timed, levels)
     sorties, hidden = _ways_home(parts, numbered(task, timed), levels)
     target = shapely.union_all([part.target for part in parts])
+    flown = [(sortie.route, sortie.strip) for sortie in sorties]
+    coverage = measure(target, flown) if parts else _visited(task, sorties)
     result = PlanResult(
         task=task,
         plan_id=request.patrol_id or new_ulid(),
         created_utc=datetime.now(UTC),
         sorties=sorties,
-        coverage=measure(target, [(sortie.route, sortie.strip) for sortie in sorties])
-        if parts
-        else _visited(task, sorties),
-        refused=(*refused, *planned.refused, *meeting, *hidden),
+        coverage=coverage,
+        refused=(*refused, *planned.refused, *(unseen(task, coverage) if parts else ()), *meeting, *hidden),
         sweeps=tuple(planned.weighed),
         days=_as_flown(task, days, timed),
     )

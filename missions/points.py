@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -55,6 +56,8 @@ _ENDED = (
 _NEEDED = ("lon", "lat")
 _TITLE_ROWS = 15
 _DEFAULT_INTERVAL_DAYS = 30
+# A date in a cell that is formatted as a number: days since the end of 1899; these are 1982 to 2119.
+_SERIAL_ZERO, _SERIALS = date(1899, 12, 30), (30_000, 80_000)
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,20 @@ def _header(rows: Sequence[Sequence[Any]], path: Path) -> tuple[int, dict[str, i
     )
 
 
+# Degrees, minutes and seconds as they are written: 118°20′15.2″, 118度20分15秒.
+_DMS = re.compile(r"""^(\d{1,3})[°度](\d{1,2})[′'’分]((?:\d{1,2})(?:\.\d+)?)?[″"”秒]?$""")
+
+
 def _number(value: Any, where: str) -> float | None:
     if value is None or str(value).strip() == "":
         return None
+    text = "".join(str(value).split()).lstrip("东经北纬ENen").rstrip("天米mMEeNn")
     try:
-        return float(str(value).strip().rstrip("°度天米mM"))
+        found = _DMS.match(text)
+        if found:
+            degrees, minutes, seconds = (float(part or 0) for part in found.groups())
+            return degrees + minutes / 60 + seconds / 3600
+        return float(text.rstrip("°度"))
     except ValueError as error:
         raise MissionsError(f"{where} is {value!r}: expected a number; correct the cell") from error
 
@@ -172,6 +184,8 @@ def parse_day(value: Any, where: str) -> date | None:
         return None
     if isinstance(value, datetime):
         return value.date()
+    if isinstance(value, int | float) and _SERIALS[0] <= value <= _SERIALS[1]:
+        return _SERIAL_ZERO + timedelta(days=int(value))
     text = (
         str(value).strip().replace("年", "-").replace("月", "-").replace("日", "").replace("/", "-").replace(".", "-")
     )
@@ -285,7 +299,7 @@ def read_points(path: Path) -> tuple[ListedPoint, ...]:
     rows = read(path)
     first, columns = _header(rows, path)
     points = [_point(row, columns, number, path) for number, row in enumerate(rows[first + 1 :], start=first + 2)]
-    found = tuple(point for point in points if point is not None)
+    found = tuple(dict.fromkeys(point for point in points if point is not None))  # the same row twice is one place
     if not found:
         raise MissionsError(f"{path} has headings and no place below them: fill in at least one row")
     return found

@@ -122,6 +122,7 @@ class Task:
         terrain: Ground heights, or None for flat ground.
         roster: The brigade, or None.
         timed: No-fly zones that hold for part of the day only, which the brigade's timetable avoids.
+        later: Zones that begin to hold later in the day than is looked at.
         stretches: Pieces of corridors, each swept in its own direction; none where `area` is swept as a whole.
         shots: Photographs to take from standstills.
         notes: What was left out on reading, and why.
@@ -141,6 +142,7 @@ class Task:
     terrain: Terrain | None = None
     roster: Roster | None = None
     timed: tuple[Zone, ...] = ()
+    later: tuple[Zone, ...] = ()
     stretches: tuple[Stretch, ...] = ()
     shots: tuple[Shot, ...] = ()
     notes: tuple[Refusal, ...] = ()
@@ -217,8 +219,12 @@ def _check_sites(request: PlanRequest, frame: LocalFrame, area: BaseGeometry) ->
             )
 
 
-def read_task(request: PlanRequest) -> Task:
+def read_task(request: PlanRequest, within: timedelta = _DAY) -> Task:
     """Reads and checks everything a request names.
+
+    Args:
+        request: As asked.
+        within: Time after the first take-off in which zones that hold for a time count.
 
     Raises:
         MissionsError: Anything that cannot be planned with; one line with what, where and the remedy.
@@ -238,7 +244,8 @@ def read_task(request: PlanRequest) -> Task:
     wanted = in_metres(targets, frame, profile.camera, height_m, request.width_m)
     place = _within(request, frame, wanted.area)
     _check_sites(request, frame, frame.metric(everything))
-    zones = tuple(zone for zone in read_zones(request.zones) if zone.active(start, start + _DAY))
+    every = read_zones(request.zones)
+    zones = tuple(zone for zone in every if zone.active(start, start + within))
     timed = tuple(zone for zone in zones if roster is not None and _leaves_time(zone, start))
     closed = tuple(zone for zone in zones if zone not in timed)
     obstacles = read_obstacles(request.obstacles)
@@ -259,6 +266,7 @@ def read_task(request: PlanRequest) -> Task:
         terrain=Terrain.open(request.dem) if request.dem is not None else None,
         roster=roster,
         timed=timed,
+        later=tuple(zone for zone in every if zone not in zones and zone.active(start, start + _DAY)),
         stretches=wanted.stretches,
         shots=wanted.shots,
         notes=wanted.notes,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Product = Literal["mosaic", "corridor", "inspection"]
 _LISTED = 12
+# Linyi's prefecture is 200 km across: a place farther than this from the rest is a slip of the pen, or another day's.
+_FARTHEST_M = 100_000.0
 _MOSAIC_TOO = "plan it with --product mosaic as well"
 
 
@@ -80,7 +83,26 @@ def _points(request: PlanRequest, day: date) -> tuple[tuple[ListedPoint, ...], l
     cases = list(read_points(request.cases)) if request.cases is not None else []
     again = [case for case in cases if not case.ended]
     known = {point.point_id for point in found}
-    return (*found, *(case for case in again if case.point_id not in known)), notes, cases
+    return _together([*found, *(case for case in again if case.point_id not in known)], notes), notes, cases
+
+
+def _together(points: list[ListedPoint], notes: list[Refusal]) -> tuple[ListedPoint, ...]:
+    """The places of one patrol; those that lie a day's drive from the rest are left out and noted."""
+    if not points:
+        return ()
+    lonlat = np.array([point.lonlat for point in points])
+    middle = lonlat[int(np.argmin(np.hypot(*(lonlat - np.median(lonlat, axis=0)).T)))]
+    away_m = np.hypot(*LocalFrame(float(middle[0]), float(middle[1])).to_xy(lonlat).T)
+    for point, far_m in zip(points, away_m, strict=True):
+        if not far_m <= _FARTHEST_M:
+            notes.append(
+                Refusal(
+                    what=f"{point.point_id} at {point.lonlat[0]:.5f},{point.lonlat[1]:.5f}",
+                    why=f"{far_m / 1000:,.0f} km from the other places",
+                    remedy="correct its longitude and latitude, or plan it by itself",
+                )
+            )
+    return tuple(point for point, far_m in zip(points, away_m, strict=True) if far_m <= _FARTHEST_M)
 
 
 def _cells(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,36 +37,97 @@ class Feature:
     label: str
 
 
-def _source(path: Path) -> Path | bytes:
-    if not path.is_file():
-        raise MissionsError(f"no file at {path}: expected a vector file ({', '.join(FORMATS)})")
-    if path.suffix.lower() not in FORMATS:
-        raise MissionsError(f"{path} is of an unknown kind: expected one of {', '.join(FORMATS)}")
-    if path.suffix.lower() != ".kmz":
-        return path
+# Parts of a zipped shapefile that are read.
+_SHAPE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One thing for GDAL to open: a file, or KML text; `encoding` of its attributes where the file does not say."""
+
+    data: Path | bytes
+    encoding: str | None = None
+
+    def open(self) -> Path | io.BytesIO:
+        return io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data
+
+
+def _kml_texts(path: Path) -> list[bytes]:
+    """The root document of a KMZ; every document where none is the root."""
     try:
         with zipfile.ZipFile(path) as archive:
             inner = sorted(name for name in archive.namelist() if name.lower().endswith(".kml"))
             if not inner:
                 raise MissionsError(f"{path} holds no .kml: export it again as KMZ")
-            return archive.read("doc.kml" if "doc.kml" in inner else inner[0])
+            roots = [name for name in inner if name.lower().rpartition("/")[2] == "doc.kml"]
+            return [archive.read(name) for name in (roots[:1] or inner)]
     except zipfile.BadZipFile as error:
         raise MissionsError(f"{path} is not a KMZ archive: export it again") from error
 
 
+def _unzipped(path: Path, folder: Path) -> Path:
+    """The one shapefile of an archive, wherever in it, under a plain name: its own may be in any encoding."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            shapes = [name for name in archive.namelist() if name.lower().endswith(".shp") and "__MACOSX" not in name]
+            if len(shapes) != 1:
+                found = ", ".join(shapes) or "none"
+                raise MissionsError(
+                    f"{path} holds {len(shapes)} shapefiles ({found}): expected one; zip each by itself"
+                )
+            stem = shapes[0].rpartition(".")[0].lower()
+            for name in archive.namelist():
+                base, _, kind = name.rpartition(".")
+                if base.lower() == stem and f".{kind.lower()}" in _SHAPE_PARTS:
+                    (folder / f"layer.{kind.lower()}").write_bytes(archive.read(name))
+    except zipfile.BadZipFile as error:
+        raise MissionsError(f"{path} is not a ZIP archive: zip the shapefile again") from error
+    return folder / "layer.shp"
+
+
+def _attribute_encoding(path: Path) -> str | None:
+    """Of a shapefile without .cpg: UTF-8 where its table is that, else what offices in China write."""
+    table = path.with_suffix(".dbf")
+    if path.suffix.lower() != ".shp" or path.with_suffix(".cpg").is_file() or not table.is_file():
+        return None
+    data = table.read_bytes()
+    records = data[int.from_bytes(data[8:10], "little") :]
+    try:
+        records.decode("utf-8")
+    except UnicodeDecodeError:
+        return "gb18030"
+    return "utf-8"
+
+
+def _sources(path: Path, folder: Path) -> list[_Source]:
+    if not path.is_file():
+        raise MissionsError(f"no file at {path}: expected a vector file ({', '.join(FORMATS)})")
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise MissionsError(f"{path} is of an unknown kind: expected one of {', '.join(FORMATS)}")
+    if kind == ".kmz":
+        return [_Source(text) for text in _kml_texts(path)]
+    file = _unzipped(path, folder) if kind == ".zip" else path
+    return [_Source(file, _attribute_encoding(file))]
+
+
 def _read_layers(path: Path) -> list[tuple[Any, Any, Any]]:
     """Every layer's (meta, WKB geometries, columns)."""
-    source = _source(path)
     layers = []
-    try:
-        # By number: a source in memory gives its layers another name each time it is opened.
-        for number in range(len(pyogrio.list_layers(io.BytesIO(source) if isinstance(source, bytes) else source))):
-            handle = io.BytesIO(source) if isinstance(source, bytes) else source
-            meta, _, geometry, columns = pyogrio.raw.read(handle, layer=number, datetime_as_string=True)
-            layers.append((meta, geometry, columns))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise MissionsError(f"{path} cannot be read: {reason}; check that it is whole and export it again") from error
+    with tempfile.TemporaryDirectory() as folder:
+        for source in _sources(path, Path(folder)):
+            try:
+                # By number: a source in memory gives its layers another name each time it is opened.
+                for number in range(len(pyogrio.list_layers(source.open()))):
+                    meta, _, geometry, columns = pyogrio.raw.read(
+                        source.open(), layer=number, datetime_as_string=True, encoding=source.encoding
+                    )
+                    layers.append((meta, geometry, columns))
+            except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+                reason = str(error).splitlines()[0].partition("; It might help")[0].replace(folder, "")
+                raise MissionsError(
+                    f"{path} cannot be read: {reason}; check that it is whole and export it again"
+                ) from error
     return layers
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pyogrio
 import pytest
 import shapely
@@ -16,6 +17,7 @@ from missions.aircraft import load_profile, profile_names
 from missions.area import read_area
 from missions.errors import MissionsError
 from missions.planner import PlanRequest, plan_patrol
+from missions.points import read_points
 from missions.ulid import new_ulid
 from missions.vector import read_features
 from missions.zones import read_obstacles, read_zones
@@ -226,3 +228,96 @@ def test_a_site_inside_a_zone_is_refused(town: Path, draw: Draw) -> None:
     site = tuple(FRAME.to_lonlat([(150, 150)])[0])
     with pytest.raises(MissionsError, match="lies inside or too near"):
         plan_patrol(PlanRequest(town, zones=zones, sites=(site,)))
+
+
+def shapefile(folder: Path, name: str = "片区") -> Path:
+    """A square with a name in GB 18030 and nothing that says so, as offices send it."""
+    wkb = np.array([shapely.to_wkb(FRAME.geographic(shapely.box(0, 0, 300, 300)))], dtype=object)
+    field = np.array([name], dtype=object)
+    path = folder / "area.shp"
+    pyogrio.raw.write(
+        path, wkb, [field, np.array(["no-fly"], dtype=object)], ["name", "kind"],
+        geometry_type="Polygon", crs="EPSG:4326", driver="ESRI Shapefile", encoding="gb18030",
+    )  # fmt: skip
+    path.with_suffix(".cpg").unlink(missing_ok=True)
+    return path
+
+
+def test_chinese_names_of_a_shapefile_without_cpg_are_read(tmp_path: Path) -> None:
+    assert [zone.name for zone in read_zones(shapefile(tmp_path, "机场净空区"))] == ["机场净空区"]
+
+
+def test_a_zipped_shapefile_is_found_in_its_folder(tmp_path: Path) -> None:
+    path = shapefile(tmp_path)
+    with zipfile.ZipFile(tmp_path / "area.zip", "w") as archive:
+        for part in tmp_path.glob("area.*"):
+            if part.suffix != ".zip":
+                archive.write(part, f"数据 2026/{part.name}")
+    assert read_area(tmp_path / "area.zip").equals(read_area(path))
+    with zipfile.ZipFile(tmp_path / "area.zip", "a") as archive:
+        archive.write(path, "other.shp")
+    with pytest.raises(MissionsError, match="holds 2 shapefiles"):
+        read_area(tmp_path / "area.zip")
+    (tmp_path / "bad.zip").write_bytes(b"no archive")
+    with pytest.raises(MissionsError, match="not a ZIP archive"):
+        read_area(tmp_path / "bad.zip")
+
+
+def test_every_document_of_a_kmz_without_a_root_is_read(tmp_path: Path) -> None:
+    def document(x: float) -> str:
+        ring = " ".join(f"{a:.8f},{b:.8f}" for a, b in FRAME.to_lonlat([(x, 0), (x + 300, 0), (x + 300, 300), (x, 0)]))
+        return (
+            '<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Folder><Folder><Placemark><Polygon><outerBoundaryIs>'
+            f"<LinearRing><coordinates>{ring}</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark></Folder>"
+            "</Folder></Document></kml>"
+        )
+
+    with zipfile.ZipFile(tmp_path / "a.kmz", "w") as archive:
+        archive.writestr("one.kml", document(0))
+        archive.writestr("two.kml", document(1000))
+    assert len(shapely.get_parts(read_area(tmp_path / "a.kmz"))) == 2
+
+
+def test_an_area_beyond_the_permitted_volume_is_named_and_half_of_one_told(town: Path, draw: Draw) -> None:
+    elsewhere = draw("p.geojson", [(shapely.box(5000, 0, 6000, 900), {"kind": "permitted", "name": "申请空域"})])
+    with pytest.raises(MissionsError, match=r"outside the permitted zones \(申请空域\).*apply for"):
+        plan_patrol(PlanRequest(town, zones=elsewhere, gsd_m=0.08))
+    half = draw("h.geojson", [(shapely.box(-50, -50, 150, 450), {"kind": "permitted", "name": "half"})])
+    result = plan_patrol(PlanRequest(town, zones=half, gsd_m=0.08))
+    assert result.coverage.seen_once < 0.8
+    assert any("in no photograph: outside the permitted zones" in item.why for item in result.refused)
+    low = draw("c.geojson", [(shapely.box(-50, -50, 450, 450), {"kind": "ceiling", "max_agl_m": 8, "name": "低空"})])
+    with pytest.raises(MissionsError, match=r"ceilings too low to fly over safely \(低空 \(8 m\)"):
+        plan_patrol(PlanRequest(town, zones=low, gsd_m=0.08))
+
+
+def test_a_zone_of_the_afternoon_closes_no_morning_flight(town: Path, draw: Draw) -> None:
+    morning = datetime(2026, 11, 23, 1, tzinfo=UTC)
+    times = {"kind": "no-fly", "name": "drill", "from": "2026-11-23T03:00:00Z", "to": "2026-11-23T09:00:00Z"}
+    zones = draw("z.geojson", [(shapely.box(100, 100, 300, 300), times)])
+    early = plan_patrol(PlanRequest(town, zones=zones, gsd_m=0.08, start_utc=morning))
+    assert early.refused == () and early.task.zones == ()
+    # A plan that would last into it keeps out of it from the start.
+    late = plan_patrol(PlanRequest(town, zones=zones, gsd_m=0.08, start_utc=morning + timedelta(minutes=117)))
+    assert [zone.name for zone in late.task.zones] == ["drill"] and any("drill" in item.why for item in late.refused)
+
+
+def test_a_ledger_may_hold_degrees_minutes_seconds_and_serial_dates(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["编号", "经度", "纬度", "上次巡查"])
+    for row in (["1", "118°20′15″", "35度4分12.5秒", 46000], ["2", "东经118.34", "35.07", "2026/1/2"]):
+        book.active.append(row)
+    book.active.append(["2", "东经118.34", "35.07", "2026/1/2"])
+    book.save(tmp_path / "l.xlsx")
+    first, second = read_points(tmp_path / "l.xlsx")
+    assert first.lonlat == pytest.approx((118 + 20 / 60 + 15 / 3600, 35 + 4 / 60 + 12.5 / 3600))
+    assert first.last_visit == date(2025, 12, 9) and second.lonlat == (118.34, 35.07)
+
+
+def test_a_place_in_another_city_is_left_out_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("编号,经度,纬度\n1,118.33,35.07\nBJ-2,116.4,39.9\n3,118.331,35.07\n", "utf-8")
+    result = plan_patrol(PlanRequest(points=path, gsd_m=0.06))
+    assert sum(len(sortie.route.stops) for sortie in result.sorties) == 2
+    (left,) = result.refused
+    assert left.what.startswith("BJ-2 at 116.4") and "km from the other places" in left.why

@@ -41,6 +41,11 @@ class Place:
 
     zones: Annotated[Path | None, typer.Option(help="Zones: no-fly, ceiling, no-photo, permitted.")] = None
     obstacles: Annotated[Path | None, typer.Option(help="Obstacles with top_agl_m.")] = None
+    zone_clearance_m: Annotated[float, typer.Option(help="Kept beside no-fly zones and inside permitted ones.")] = 15.0
+    obstacle_clearance_m: Annotated[float, typer.Option(help="Kept above and beside obstacles.")] = 20.0
+    unknown_heights: Annotated[
+        str, typer.Option(help="Obstacles without top_agl_m. block: flown around; warn: flown over, and said.")
+    ] = "block"
     dem: Annotated[Path | None, typer.Option(help="Ground heights (GeoTIFF, m above sea level).")] = None
     site: Annotated[list[str] | None, typer.Option(help="A take-off site LON,LAT; may be repeated.")] = None
     sites: Annotated[Path | None, typer.Option(help="Take-off sites: the points of a file.")] = None

@@ -15,6 +15,7 @@ from yunxun.console import PartlyDone, command, progress_bar
 from yunxun.errors import YunxunError
 
 if TYPE_CHECKING:
+    from missions.airspace import Clearances
     from missions.request import PlanRequest
     from missions.result import PlanResult
     from missions.rules import Check
@@ -93,7 +94,6 @@ def request_of(wanted: Wanted, place: Place, fleet: Fleet) -> PlanRequest:
         YunxunError: A value is not what its option expects.
         MissionsError: The file of sites cannot be read.
     """
-    from missions.airspace import Clearances
     from missions.planner import PlanRequest
 
     wind_mps, wind_from_deg = wind_of(fleet.wind)
@@ -112,7 +112,7 @@ def request_of(wanted: Wanted, place: Place, fleet: Fleet) -> PlanRequest:
         obstacles=place.obstacles,
         dem=place.dem,
         sites=all_sites(place.site, place.sites),
-        clearances=Clearances(straight_home=place.straight_home),
+        clearances=clearances_of(place),
         aircraft=fleet.aircraft,
         gsd_m=None if fleet.gsd_cm is None else fleet.gsd_cm / 100.0,
         front_overlap=fleet.front_overlap,
@@ -125,6 +125,27 @@ def request_of(wanted: Wanted, place: Place, fleet: Fleet) -> PlanRequest:
         battery_health=fleet.battery_health,
         objective=fleet.objective,
         follow_surface=fleet.follow_surface,
+    )
+
+
+def clearances_of(place: Place) -> Clearances:
+    """Distances kept, and what becomes of obstacles of unknown height.
+
+    Raises:
+        YunxunError: A distance that is none, or `unknown_heights` is neither block nor warn.
+    """
+    from missions.airspace import Clearances
+
+    for name, value in (("zone", place.zone_clearance_m), ("obstacle", place.obstacle_clearance_m)):
+        if not 0 <= value <= 500:
+            raise YunxunError(f"--{name}-clearance-m is {value:g}: expected 0 to 500 metres")
+    if place.unknown_heights not in ("block", "warn"):
+        raise YunxunError(f"--unknown-heights {place.unknown_heights!r}: choose block or warn")
+    return Clearances(
+        place.zone_clearance_m,
+        place.obstacle_clearance_m,
+        unknown_blocks=place.unknown_heights == "block",
+        straight_home=place.straight_home,
     )
 
 
