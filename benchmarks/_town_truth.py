@@ -13,9 +13,9 @@ from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
 
-from imagery.gcp import similarity
 from imagery.heights import read_surface
 from imagery.poses import read_poses
+from imagery.similarity import similarity
 from simulators.exposure import read_exposures
 from simulators.survey import Errors, write_patrol
 from simulators.town import build_town

@@ -95,7 +95,7 @@ def pycolmap(folder: Path) -> Told:
 
 
 def _centres_apart(poses: Path, centres: dict[str, list[float]]) -> tuple[float, int]:
-    from imagery.gcp import similarity
+    from imagery.similarity import similarity
 
     own = {Path(f["file"]).name: f["C"] for f in json.loads(poses.read_text())["frames"]}
     names = sorted(set(own) & set(centres))

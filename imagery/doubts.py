@@ -122,6 +122,7 @@ def _distrust(index: Index, solution: Solution) -> list[Doubt]:
 
 
 def _place(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
+    """Where on Earth, how many, and whether from more than one spot."""
     found = []
     if solution.setting.frame.is_local:
         found.append(
@@ -130,47 +131,54 @@ def _place(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> list
                 "没有可用的定位，也没有控制点：比例尺、位置和方向均未知，不能量测",
             )
         )
-    if not matched.any():
-        found.append(
+    return [*found, *_unmatched(index, matched), *_one_spot(solution, matched)]
+
+
+def _unmatched(index: Index, matched: NDArray[np.bool_]) -> list[Doubt]:
+    """Frames that only their positions lay anywhere."""
+    n, of = int(matched.sum()), len(matched)
+    if n == of:
+        return []
+    if not n:
+        return [
             Doubt(
-                f"no two of {len(matched)} photographs match: each lies where its GPS says, metres off and nothing "
+                f"no two of {of} photographs match: each lies where its GPS says, metres off and nothing "
                 "joined; fly with 70 % overlap, or leave out water and fog",
-                f"{len(matched)} 张照片之间均无匹配：各自按 GPS 放置，误差可达数米，接边不可用；"
+                f"{of} 张照片之间均无匹配：各自按 GPS 放置，误差可达数米，接边不可用；"
                 "请保证 70% 以上重叠，水面、浓雾影像无法拼接",
             )
-        )
-    elif matched.mean() < FEW_MATCHED:
-        n, of = int(matched.sum()), len(matched)
-        found.append(
+        ]
+    if n < FEW_MATCHED * of:
+        return [
             Doubt(
                 f"only {n} of {of} frames match: the rest hang at their GPS places, metres off",
                 f"{of} 张照片中仅 {n} 张匹配成功，其余按 GPS 放置，误差可达数米",
             )
+        ]
+    alone = [photo.file for photo, good in zip(index.photos, matched, strict=True) if not good]
+    more, further = (", ...", "等") if len(alone) > NAMED else ("", "")
+    return [
+        Doubt(
+            f"{len(alone)} frames match nothing and hang at their GPS places, metres off: "
+            f"{', '.join(alone[:NAMED])}{more}",
+            f"{len(alone)} 张照片未能匹配，按 GPS 放置，误差可达数米：{'、'.join(alone[:NAMED])}{further}",
         )
-    elif not matched.all():
-        alone = [photo.file for photo, good in zip(index.photos, matched, strict=True) if not good]
-        more = ", ..." if len(alone) > NAMED else ""
-        found.append(
-            Doubt(
-                f"{len(alone)} frames match nothing and hang at their GPS places, metres off: "
-                + ", ".join(alone[:NAMED])
-                + more,
-                f"{len(alone)} 张照片未能匹配，按 GPS 放置，误差可达数米："
-                + "、".join(alone[:NAMED])
-                + ("等" if more else ""),
-            )
-        )
+    ]
+
+
+def _one_spot(solution: Solution, matched: NDArray[np.bool_]) -> list[Doubt]:
     centre = solution.state.C[matched]
-    if len(centre) > 1:
-        height = float(np.median(centre[:, 2])) - solution.ground_z
-        if float(np.linalg.norm(np.std(centre[:, :2], axis=0))) < ONE_SPOT_SHARE * max(1.0, height):
-            found.append(
-                Doubt(
-                    "all photographs were taken from one spot: heights cannot be told, scale leans on the height alone",
-                    "全部照片在同一位置拍摄：无法求得高程，比例尺仅依据飞行高度",
-                )
-            )
-    return found
+    if len(centre) < 2:
+        return []
+    height = float(np.median(centre[:, 2])) - solution.ground_z
+    if float(np.linalg.norm(np.std(centre[:, :2], axis=0))) >= ONE_SPOT_SHARE * max(1.0, height):
+        return []
+    return [
+        Doubt(
+            "all photographs were taken from one spot: heights cannot be told, scale leans on the height alone",
+            "全部照片在同一位置拍摄：无法求得高程，比例尺仅依据飞行高度",
+        )
+    ]
 
 
 def _fit(solution: Solution, shutter: ShutterTrace | None) -> list[Doubt]:

@@ -21,6 +21,7 @@ from imagery.control import KnownPoints
 from imagery.errors import ImageryError
 from imagery.index import Index
 from imagery.projection import LocalFrame, utm_frame
+from imagery.similarity import similarity
 from imagery.solve import Solution
 from imagery.tracks import Ties
 
@@ -224,16 +225,6 @@ def to_earth(solution: Solution, marks: Sequence[Mark], index: Index) -> Solutio
     )
     setting = replace(solution.setting, frame=LocalFrame(frame.crs), origin=origin)
     return replace(solution, setting=setting, state=moved, know=know, ground_z=level)
-
-
-def similarity(source: Floats, target: Floats) -> tuple[float, Floats, Floats]:
-    """Scale, rotation and shift that take (n, 3) source to target in the least squares sense (Umeyama 1991)."""
-    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
-    u, d, vt = np.linalg.svd((target - mean_t).T @ (source - mean_s))
-    sign = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(u @ vt)))])
-    turn = u @ sign @ vt
-    scale = float((d * np.diag(sign)).sum() / max(1e-12, float(((source - mean_s) ** 2).sum())))
-    return scale, turn, mean_t - scale * turn @ mean_s
 
 
 def seen_places(solution: Solution, marks: Sequence[Mark], index: Index) -> tuple[Floats, list[int]]:

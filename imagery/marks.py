@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from imagery.adjust import triangulate
 from imagery.bundle import residuals
-from imagery.gcp import Mark, seen_places, sightings, similarity
+from imagery.gcp import Mark, seen_places, sightings
 from imagery.index import Index
 from imagery.projection import utm_frame
+from imagery.similarity import similarity
 from imagery.solve import Solution
 from imagery.tracks import Ties
 

@@ -23,6 +23,7 @@ from imagery.neighbours import Pair, pairs_by_position, pairs_without_position
 from imagery.poses import FramePose, Lens, Placed, Poses
 from imagery.priors import Setting, first_state, layout_priors, remember_lenses, set_up
 from imagery.tracks import Ties, build_ties, thin, withhold
+from imagery.upright import turned_upright
 from imagery.work import DescriptorStore, PairStore
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,8 @@ KEEP_ROUNDS_FRAMES = 1000
 # Most observations in all: a block of ten thousand frames gets on with fewer of each.
 MOST_TIES = 1_200_000
 FEWEST_TIES_PER_FRAME = 100
+# A block that was turned upright may fit its ties this much worse for it.
+NO_WORSE = 1.1
 # What a flight's GPS may be off as a whole once control or a baseline tells better.
 FREE_BIAS_M = 30.0
 
@@ -112,6 +115,7 @@ def solve(
     solution = _fitted(index, setting, state, know, matches, ground_z, work)
     if not setting.frame.is_local:
         solution = _with_a_second_look(solution, index, know, store, work)
+        solution = _upright(solution, index, work)
     progress(1, 1, "adjustment")
     return solution
 
@@ -154,6 +158,20 @@ def _with_a_second_look(
     matches = [*solution.matches, *more]
     again = _fitted(index, solution.setting, solution.state, know, matches, solution.ground_z, work)
     return again if again.placed.count("matched") >= solution.placed.count("matched") else solution
+
+
+def _upright(solution: Solution, index: Index, work: Path | None) -> Solution:
+    """Once more, turned to where the cameras are told to be, where files tell no angles and the block leans."""
+    if np.mean([photo.pitch_deg is not None for photo in index.photos]) >= 0.5:
+        return solution
+    matched = np.array([how == "matched" for how in solution.placed])
+    turned = turned_upright(solution.state, solution.know, solution.setting, matched)
+    if turned is None:
+        return solution
+    level = float(np.median(turned[0].X[:, 2]))
+    again = _fitted(index, solution.setting, *turned, solution.matches, level, work)
+    fits = again.tie_rms_px is not None and again.tie_rms_px <= NO_WORSE * (solution.tie_rms_px or np.inf)
+    return again if fits and again.placed.count("matched") >= solution.placed.count("matched") else solution
 
 
 def candidate_pairs(index: Index, store: DescriptorStore, setting: Setting) -> list[Pair]:

@@ -51,6 +51,13 @@ class Ground:
             self.z[r0:r1, c0:c1] = height
         self.rgb = np.clip(image * self.light, 0, 255).astype(np.uint8)
 
+    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Heights of the nearest texels; 0 beyond the edge."""
+        column, row = ((x + self.half_m) / TEXEL_M).astype(np.int32), ((self.half_m - y) / TEXEL_M).astype(np.int32)
+        size = len(self.z)
+        inside = (column >= 0) & (row >= 0) & (column < size) & (row < size)
+        return np.where(inside, self.z[np.clip(row, 0, size - 1), np.clip(column, 0, size - 1)], 0.0)
+
     def sample(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         column = ((x + self.half_m) / TEXEL_M - 0.5).astype(np.float32)
         row = ((self.half_m - y) / TEXEL_M - 0.5).astype(np.float32)
@@ -97,15 +104,28 @@ def expose(ground: Ground, shot: Shot, camera: Camera) -> np.ndarray:
     for _ in range(4):
         x, y = (d / (1 + camera.k1 * (x * x + y * y)) for d in (xd, yd))
     rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ rotation(shot)
-    seen = np.zeros((camera.height, camera.width, 3), np.uint8)
-    free = np.ones(x.shape, bool)
-    for level in np.arange(np.ceil(ground.z.max() * 4) / 4, -0.01, -0.25):
-        reach = (shot.z - level) / np.maximum(0.05, -rays[..., 2])
-        rgb, z = ground.sample(shot.x + rays[..., 0] * reach, shot.y + rays[..., 1] * reach)
-        hit = free & ((z >= level - 1e-3) if level > 0 else True)
-        seen[hit] = rgb[hit]
-        free &= ~hit
-    return seen
+    slope = np.maximum(0.05, -rays[..., 2])
+    top = np.ceil(ground.z.max() * 4) / 4
+
+    def there(level: float, of: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        reach = (shot.z - level) / slope[of]
+        return shot.x + rays[of][..., 0] * reach, shot.y + rays[of][..., 1] * reach
+
+    at_x, at_y = there(0.0)
+    # Only rays whose way from the highest roof to the ground passes over a box can end on one.
+    high_x, high_y = there(top)
+    near = np.zeros(x.shape, bool)
+    for x0, y0, x1, y1, _ in ground.boxes:
+        across = (np.maximum(at_x, high_x) > x0 - 1) & (np.minimum(at_x, high_x) < x1 + 1)
+        near |= across & (np.maximum(at_y, high_y) > y0 - 1) & (np.minimum(at_y, high_y) < y1 + 1)
+    free = near.copy()
+    for level in np.arange(top, 0.01, -0.25):
+        east, north = there(level, free)
+        hit = ground.height(east, north) >= level - 1e-3
+        ends = np.flatnonzero(free)[hit]
+        at_x.ravel()[ends], at_y.ravel()[ends] = east[hit], north[hit]
+        free.ravel()[ends] = False
+    return ground.sample(at_x, at_y)[0]
 
 
 def to_lonlat(x: float, y: float) -> tuple[float, float]:

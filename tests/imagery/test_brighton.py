@@ -17,10 +17,12 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
 REFERENCE = DATA / "ortho" / "nodeodm_brighton_50cm.tif"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REFERENCE.is_file(), reason="no ../shared/data here")
 def test_brighton_lies_within_three_metres_of_another_programs_map(tmp_path: Path) -> None:
     out = tmp_path / "mosaic.tif"
-    report = stitch(DATA / "brighton_beach", out, StitchOptions())
+    # A tenth of a metre is fine enough beside the reference's half, and spares most of the mosaic's cost.
+    report = stitch(DATA / "brighton_beach", out, StitchOptions(gsd_m=0.1))
     assert report.frames_matched == report.frames_total == 18
     assert cog_validate(str(out))[0]
 

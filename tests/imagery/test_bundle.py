@@ -14,8 +14,8 @@ from imagery import blocks, dissect
 from imagery.adjust import DOUBT_TIES, Adjusted, adjust, camera_rays, judge, trusted_sigma, trusted_ties
 from imagery.bundle import Knowledge, State, project_points, residuals, rotation, rotation_vector
 from imagery.checkpoint import Rounds
-from imagery.gcp import similarity
 from imagery.layout import look
+from imagery.similarity import similarity
 from imagery.tracks import Ties, withhold
 
 angles = st.lists(st.floats(-0.8, 0.8), min_size=3, max_size=3)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from imagery.bundle import rotation
 from imagery.errors import ImageryError
-from imagery.gcp import Mark, read_marks, rms_m, scaled, similarity
+from imagery.gcp import Mark, read_marks, rms_m, scaled
 from imagery.poses import FramePose, Lens, project, read_poses
+from imagery.similarity import similarity
 from imagery.stitch import StitchOptions, stitch
 from tests.imagery.conftest import Stitched
 from tests.imagery.ground_maker import ORIGIN, Camera, Shot
@@ -107,7 +108,7 @@ PLACES = [(-25.0, -25.0), (25.0, -28.0), (26.0, 26.0), (-28.0, 27.0)]
 def test_control_takes_the_gps_bias_off_and_check_points_say_so(stitched: Stitched, tmp_path: Path) -> None:
     gcp = write_list(tmp_path / "gcp.txt", mark_lines(stitched, PLACES))
     check = write_list(tmp_path / "check.txt", mark_lines(stitched, [(0.0, -28.0), (5.0, 25.0)]))
-    report = stitch(stitched.frames, tmp_path / "mosaic.tif", StitchOptions(gcp=gcp, check=check))
+    report = stitch(stitched.frames, stitched.taken_up(tmp_path), StitchOptions(gcp=gcp, check=check))
     assert report.check_rms_m is not None and report.check_rms_m < 0.12  # 1.5 pixels of 0.08 m
     assert report.gcp_rms_m is not None and report.gcp_rms_m < 0.1
     extra = report.model_extra or {}
@@ -119,10 +120,15 @@ def test_control_takes_the_gps_bias_off_and_check_points_say_so(stitched: Stitch
     assert extra["mark_pixel_scale"] == 1.0 and not extra["warnings"]
 
 
-def test_a_list_for_smaller_copies_is_noticed(stitched: Stitched, tmp_path: Path) -> None:
-    gcp = write_list(tmp_path / "gcp.txt", mark_lines(stitched, PLACES, pixels=0.6))
-    report = stitch(stitched.frames, tmp_path / "mosaic.tif", StitchOptions(gcp=gcp))
+def test_a_list_for_smaller_copies_with_a_wrong_line_is_noticed(stitched: Stitched, tmp_path: Path) -> None:
+    lines = mark_lines(stitched, [*PLACES, (0.0, -28.0)], pixels=0.6)
+    *place, u, v, name = lines[-1].split()
+    lines[-1] = " ".join([*place, f"{float(u) - 150.0:.1f}", v, name])
+    gcp = write_list(tmp_path / "gcp.txt", lines)
+    report = stitch(stitched.frames, stitched.taken_up(tmp_path), StitchOptions(gcp=gcp))
     extra = report.model_extra or {}
     assert extra["mark_pixel_scale"] == pytest.approx(1 / 0.6, rel=0.01)
     assert "another size" in extra["warnings"][0]
+    # The wrong sighting is named, and has no part in what is said of the others.
     assert report.gcp_rms_m is not None and report.gcp_rms_m < 0.3
+    assert len(extra["marks_left_out"]) == 1 and name in extra["marks_left_out"][0]

@@ -28,7 +28,23 @@ REASONS = [
 ]
 
 
-@pytest.mark.parametrize(("english", "kept"), REASONS)
+REFUSALS = [
+    ("no frames folder at /a/b: give the folder that holds the photographs", ("/a/b",)),
+    ("no photographs (*.jpg) in /a/b: expected at least two; is it the right folder?", ("/a/b", "*.jpg")),
+    ("none of the photographs in /a/b can be used: x.jpg: truncated", ("/a/b",)),
+    ("none of 5 photographs has a position (EXIF, XMP or capture log) and no two of them match: nothing says", ("5",)),
+    ("the positions contradict the photographs: they miss by 40 m where they spread over 90 m; check", ()),
+    ("the positions contradict the photographs: 9 of 12 match each other, but only 2 where their positions", ()),
+    ("the photographs fit together to 3.6 px only, and none has a position: not a map of the ground; give", ("3.6",)),
+    ("the photographs fit together to 7.5 px only, leaning 28 degrees: oblique views cannot be", ("7.5", "28")),
+    ("the baseline does not match: 1 of 8 frames found 12 common features, expected at least 40", ("8", "1", "12")),
+    ("no baseline at /a/mosaic.tif: give an earlier mosaic.tif or its folder", ("/a/mosaic.tif", "mosaic.tif")),
+    ("the photographs' positions span 30 km x 2 km at 3.0 cm: two places on one card, or a wrong", ("30", "2")),
+    ("2 ground control marks are seen by photographs of the block: at least 3 are needed to place it", ("2",)),
+]
+
+
+@pytest.mark.parametrize(("english", "kept"), [*REASONS, *REFUSALS])
 def test_reasons_are_told_in_chinese_with_their_names_and_numbers(english: str, kept: tuple[str, ...]) -> None:
     chinese = in_chinese(english)
     assert re.search(r"[\u4e00-\u9fff]", chinese)
