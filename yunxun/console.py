@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from api.errors import ApiError
 from flight.errors import FlightError
 from imagery.errors import ImageryError
+from imagery.wording import in_chinese
 from inference.errors import InferenceError
 from missions.errors import MissionsError
 from simulators.errors import SimulatorError
@@ -50,6 +51,12 @@ def show(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
             typer.echo(line)
 
 
+def _translated(error: Exception, message: str) -> str:
+    """The same in Chinese behind it, where the room has it: an error stays one line."""
+    chinese = in_chinese(message) if isinstance(error, ImageryError) else message
+    return "" if chinese == message else f"（{chinese}）"
+
+
 def command(function: Callable[P, tuple[dict[str, Any], list[str]] | None]) -> Callable[P, None]:
     """Makes a command of a function that returns (result, lines): prints, maps errors to the contract's exit codes.
 
@@ -68,7 +75,7 @@ def command(function: Callable[P, tuple[dict[str, Any], list[str]] | None]) -> C
             message = " ".join(str(error).split())
             if as_json:
                 show({"error": message}, [], True)
-            errors.print(f"error: {message}", style="red", markup=False)
+            errors.print(f"error: {message}{_translated(error, message)}", style="red", markup=False)
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             errors.print("stopped; what was finished is kept, run the same command to go on", markup=False)

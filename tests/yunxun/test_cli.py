@@ -119,6 +119,7 @@ def test_stitching_nothing_is_refused(tmp_path: Path) -> None:
     for folder in ("missing", "empty"):
         code, _, err = run("stitch", tmp_path / folder, "--out", tmp_path / "mosaic.tif")
         refused(code, err, folder)
+        assert "照片" in err
     assert list(tmp_path.glob("*.tif")) == list(tmp_path.glob("*.json")) == []
 
 
