@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import itertools
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +61,14 @@ class Ingest:
         set_aside: (file, why) of the rest.
         missed: Per sortie with gaps.
         files: Mission files written, relative to the output folder.
+        absent: Sorties of which the card holds nothing: not flown, or on another card.
     """
 
     sorted: dict[str, tuple[Path, ...]]
     set_aside: tuple[tuple[Path, str], ...]
     missed: tuple[Missed, ...]
     files: tuple[str, ...]
+    absent: tuple[str, ...] = ()
 
 
 def _photographs(card: Path) -> list[Path]:
@@ -238,14 +243,23 @@ def _write_route(route: Route, sortie: Reread, frame: LocalFrame, out: Path, ste
     return [f"{stem}.waypoints", f"{stem}.plan"]
 
 
+def _free_name(folder: Path, source: Path) -> Path:
+    """A name in a folder under which a photograph may lie: its own, unless another one has it already."""
+    names = itertools.chain(
+        [source.name, f"{source.parent.name}_{source.name}"],
+        (f"{source.stem}_{number}{source.suffix}" for number in itertools.count(2)),
+    )
+    return next(
+        target for name in names if not (target := folder / name).exists() or filecmp.cmp(target, source, shallow=False)
+    )
+
+
 def _copy(shots: Iterable[Shot], folder: Path) -> tuple[Path, ...]:
     """Puts photographs into a folder under their own names (linked where the disk allows, else copied)."""
     folder.mkdir(parents=True, exist_ok=True)
     placed = []
     for shot in shots:
-        target = folder / shot.path.name
-        if target.exists() and not target.samefile(shot.path) and target.stat().st_size != shot.path.stat().st_size:
-            target = folder / f"{shot.path.parent.name}_{shot.path.name}"
+        target = _free_name(folder, shot.path)
         if not target.exists():
             temporary = folder / f".{target.name}.part"
             temporary.unlink(missing_ok=True)
@@ -256,6 +270,20 @@ def _copy(shots: Iterable[Shot], folder: Path) -> tuple[Path, ...]:
             temporary.replace(target)
         placed.append(target)
     return tuple(placed)
+
+
+def _once_each(shots: list[Shot]) -> tuple[list[Shot], list[tuple[Path, str]]]:
+    """Photographs without further copies of the same ones, and these copies."""
+    kept: dict[tuple[object, ...], list[Shot]] = {}
+    copies = []
+    for shot in shots:
+        alike = kept.setdefault((shot.path.name, shot.time_utc, shot.lonlat, shot.path.stat().st_size), [])
+        same = next((one for one in alike if filecmp.cmp(one.path, shot.path, shallow=False)), None)
+        if same is None:
+            alike.append(shot)
+        else:
+            copies.append((shot.path, f"a copy of {same.path}"))
+    return [shot for alike in kept.values() for shot in alike], copies
 
 
 def ingest(
@@ -285,6 +313,10 @@ def ingest(
     Raises:
         MissionsError: No photographs, or no plan.
     """
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise MissionsError(f"time zone {zone!r}: expected a name such as {DEFAULT_ZONE}") from error
     paths = _photographs(card)
     plan, frame, sorties = reread(plan_dir)
     tell = progress or (lambda done, total, what: None)
@@ -293,7 +325,8 @@ def ingest(
     tell(1, 3, f"{len(paths)} photographs read")
     aside = [(path, "not an image, or cut short") for path, shot in zip(paths, read, strict=True) if shot is None]
     planned = _Planned(sorties, frame)
-    found, strange = _sort([shot for shot in read if shot is not None], planned)
+    once, copies = _once_each([shot for shot in read if shot is not None])
+    found, strange = _sort(once, planned)
     placed = {name: _copy(shots, out_dir / "frames" / name) for name, shots in sorted(found.items())}
     tell(2, 3, "sorted")
     missed, files = [], []
@@ -317,8 +350,9 @@ def ingest(
             if route is not None:
                 files += _write_route(route, sortie, frame, out_dir, f"{name}.{kind}", speed_mps)
     _write_missed(missed, plan.plan_id, out_dir)
+    absent = tuple(sortie.sortie.short_id for sortie in sorties if sortie.sortie.short_id not in found)
     tell(3, 3, "done")
-    return Ingest(placed, tuple(aside + strange), tuple(missed), tuple(files))
+    return Ingest(placed, tuple(aside + copies + strange), tuple(missed), tuple(files), absent)
 
 
 def _write_missed(missed: list[Missed], plan_id: str, out_dir: Path) -> None:

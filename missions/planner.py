@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -195,27 +196,50 @@ def _plan_crews(task: Task, parts: list[Part], tell: Progress) -> _Planned:
     return _Planned(_timed(task, crews), refused, weighed)
 
 
-def _room(task: Task, timed: Sequence[Timed], index: int, item: Timed) -> bool:
-    """Whether a crew's day has room for a sortie as it would be flown: shift, next sortie, batteries, zones."""
-    crew = item.rostered
-    if crew is None or task.roster is None:
-        return True
-    mine = [other for number, other in enumerate(timed) if other.crew == item.crew and number != index]
-    later = [other.start_utc for other in mine if other.start_utc > timed[index].start_utc]
-    if later and item.end_utc + timedelta(seconds=task.roster.swap_s) > min(later):
-        return False
-    if not any(begin <= item.start_utc and item.end_utc <= end for begin, end in crew.shifts):
-        return False
-    if not charged(task, crew, [(other.start_utc, other.end_utc) for other in [*mine, item]]):
-        return False
-    return not any(zone.active(item.start_utc, item.end_utc) for zone in task.timed)
+def _room(task: Task, timed: Sequence[Timed], index: int, item: Timed, all_later: bool) -> dict[int, Timed] | None:
+    """What changes in a crew's day with one of its sorties; None where shift, next sortie, batteries or zones forbid.
+
+    Args:
+        task: The request, read.
+        timed: All sorties as they are.
+        index: Which one.
+        item: As it would be flown.
+        all_later: Whether what the crew flies after it in the same shift is put off by as much.
+    """
+    crew, roster = item.rostered, task.roster
+    late = max(item.end_utc - timed[index].end_utc, timedelta(0))
+    mine = {number: other for number, other in enumerate(timed) if other.crew == item.crew}
+    after = {number: other for number, other in mine.items() if other.start_utc > timed[index].start_utc}
+    until = None
+    if crew is not None:
+        until = next((end for begin, end in crew.shifts if begin <= timed[index].start_utc < end), None)
+    moved = {index: item}
+    if roster is None or all_later:
+        moved |= {
+            number: replace(other, start_utc=other.start_utc + late)
+            for number, other in after.items()
+            if until is None or other.start_utc < until
+        }
+    if crew is None or roster is None:
+        return moved
+    day = sorted((mine | moved).values(), key=lambda other: other.start_utc)
+    swap = timedelta(seconds=roster.swap_s)
+    tight = any(one.end_utc + swap > other.start_utc for one, other in itertools.pairwise(day))
+    if tight or not charged(task, crew, [(other.start_utc, other.end_utc) for other in day]):
+        return None
+    for one in moved.values():
+        if not any(begin <= one.start_utc and one.end_utc <= end for begin, end in crew.shifts):
+            return None
+        if any(zone.active(one.start_utc, one.end_utc) for zone in task.timed):
+            return None
+    return moved
 
 
 def _apart(task: Task, timed: list[Timed], levels: Levels) -> tuple[list[Timed], list[Refusal]]:
     """Own aircraft apart in space and time: who would meet waits or crosses higher, where its day has room."""
     homes = task.frame.to_lonlat([item.flown.home for item in timed])
     home_m = task.terrain.at(homes) if task.terrain is not None else np.zeros(len(homes))
-    return kept_apart(timed, home_m, partial(_room, task), levels.of, chained=task.roster is None)
+    return kept_apart(timed, home_m, partial(_room, task), levels.of)
 
 
 def _as_flown(task: Task, days: tuple[CrewDay, ...], timed: list[Timed]) -> tuple[CrewDay, ...]:
@@ -295,10 +319,9 @@ def _planned(task: Task, tell: Progress) -> PlanResult:
     else:
         planned = _plan_crews(task, parts, tell)
     if not planned.timed:
-        raise MissionsError(
-            f"no battery of {task.profile.title} reaches {request.source} from any take-off site: give a nearer --site"
-            + "".join(f"; {item.what}: {item.why}" for item in planned.refused[:1])
-        )
+        reasons = [f"{item.what}: {item.why}; {item.remedy}" for item in planned.refused[:1]]
+        nowhere = f"no battery of {task.profile.title} reaches it from any take-off site; give a nearer --site"
+        raise MissionsError(f"nothing of {request.source} can be flown: {(reasons or [nowhere])[0]}")
     tell(len(parts), len(parts) + 1, "coverage")
     levels = Levels(task)
     timed, meeting = _apart(task, planned.timed, levels)

@@ -6,39 +6,38 @@ import shutil
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import shapely
 
-from missions.airspace import Airspace
 from missions.application import Application, Flight, closed_in, reason_of, teams_of
-from missions.coverage import Strip
+from missions.day import Day
 from missions.errors import MissionsError
 from missions.export.application import write_application
 from missions.export.folder import put_in_place, write_routes, write_sortie
 from missions.export.kml import write_kml
-from missions.flying import SWAP_S, Flown, fly
-from missions.follow import SAG_M, follow
+from missions.flying import Flown, fly
+from missions.follow import follow
 from missions.frame import Array
 from missions.layers import transits
 from missions.part import Part
-from missions.plan import LonLat, Plan, Refusal, Sortie, write_plan
-from missions.request import PlanRequest, Task, read_task
+from missions.plan import Coverage, LonLat, Plan, Refusal, Sortie, write_plan
+from missions.request import PlanRequest, read_task
 from missions.reread import Reread, reread
 from missions.result import PlannedSortie, PlanResult
 from missions.route import build_route
-from missions.routing import Router
 from missions.rules import Operation
+from missions.seen import measure
 from missions.sorties import Pieces, longest_piece_m
-from missions.vector import polygons_of
 from missions.views import Shot
 from missions.visits import plan_visits
 
 # Photographs over an urgent point: one above it and two before and after, at the plan's own height.
 _URGENT_PHOTOS = 5
 _TOUCHING_M = 0.05
+# No aircraft here flies farther from its take-off site.
+_FARTHEST_M = 20_000.0
 
 
 @dataclass(frozen=True)
@@ -58,56 +57,11 @@ class Replan:
     added: tuple[str, ...]
 
 
-class _Day:
-    """The plan as it changes: entries of sorties, new ones, and when each crew is free."""
-
-    def __init__(self, task: Task, plan: Plan, sorties: list[Reread]) -> None:
-        self.task, self.plan = task, plan
-        self.old = {sortie.sortie.short_id: sortie for sortie in sorties}
-        self.entries: dict[str, Sortie] = {name: sortie.sortie for name, sortie in self.old.items()}
-        self.new: dict[str, tuple[Flown, str, datetime]] = {}
-        self.refused: list[Refusal] = []
-        self.lanes: dict[float, Part] = {}
-        self.outside: dict[str, LonLat] = {}
-
-    def part(self, height_agl_m: float) -> Part:
-        """Closed places and ways at a height."""
-        if height_agl_m not in self.lanes:
-            self.lanes[height_agl_m] = self._part(self.task.airspace, height_agl_m)
-        return self.lanes[height_agl_m]
-
-    def applied_for(self) -> Part:
-        """The same at the plan's height, were nothing outside the permitted zones closed."""
-        task = self.task
-        zones = [zone for zone in task.zones if zone.kind != "permitted"]
-        return self._part(Airspace(zones, task.obstacles, task.frame, task.request.clearances), self.plan.height_agl_m)
-
-    def _part(self, airspace: Airspace, height_agl_m: float) -> Part:
-        closed = airspace.closed(height_agl_m, SAG_M if self.task.terrain is not None else 0.0)
-        ground = shapely.union_all([closed, airspace.closed_on_ground()])
-        strip = Strip.of(self.task.profile.camera, height_agl_m, self.plan.front_overlap, self.plan.side_overlap)
-        return Part(shapely.MultiPolygon(), closed, strip, Router(polygons_of(closed)), Router(polygons_of(ground)))
-
-    def free_at(self, crew: str) -> datetime:
-        """When a crew has flown all that it has so far."""
-        swap = timedelta(seconds=SWAP_S)
-        ends = [s.start_utc + timedelta(seconds=s.duration_s) + swap for s in self.entries.values() if s.crew == crew]
-        ends += [at + timedelta(seconds=flown.duration_s) + swap for flown, who, at in self.new.values() if who == crew]
-        return max([*ends, self.task.start_utc])
-
-    def add(self, flown: Flown, crew: str, at: datetime) -> str:
-        """A new sortie under the next free number."""
-        used = [int(name.lstrip("S")) for name in [*self.old, *self.new]]
-        name = f"S{max(used, default=0) + 1:0{max(2, len(next(iter(self.old))) - 1)}d}"
-        self.new[name] = (flown, crew, at)
-        return name
-
-
 def _height_m(sortie: Reread, plan: Plan) -> float:
     return float(getattr(sortie.sortie, "height_agl_m", plan.height_agl_m))
 
 
-def _good(day: _Day, sortie: Reread) -> bool:
+def _good(day: Day, sortie: Reread) -> bool:
     """Whether a sortie may still be flown as it is: nothing closed on its way, and the battery lasts in this wind."""
     points = sortie.route.points
     legs = np.arange(len(points) - 1)
@@ -124,7 +78,7 @@ def _good(day: _Day, sortie: Reread) -> bool:
     return energy_wh <= day.task.model.budget_wh(day.task.request.battery_health) * 1.001
 
 
-def _pieces(day: _Day, sortie: Reread) -> Pieces:
+def _pieces(day: Day, sortie: Reread) -> Pieces:
     """What a sortie photographs, without what is closed now, as pieces that a battery can be cut at."""
     part = day.part(_height_m(sortie, day.plan))
     barred = shapely.buffer(part.closed, 1.0)
@@ -150,7 +104,7 @@ def _pieces(day: _Day, sortie: Reread) -> Pieces:
     return Pieces(np.array(starts).reshape(shape), np.array(ends).reshape(shape), np.array(lanes, dtype=np.int64))
 
 
-def _again(day: _Day, sortie: Reread) -> None:
+def _again(day: Day, sortie: Reread) -> None:
     """Plans a sortie's lanes again, in as many sorties as they now need; the first takes its place in time."""
     entry = day.entries.pop(sortie.sortie.short_id)
     if sortie.route.stops:
@@ -158,6 +112,15 @@ def _again(day: _Day, sortie: Reread) -> None:
         return
     part = day.part(_height_m(sortie, day.plan))
     work = _pieces(day, sortie)
+    closed_m = sum(sortie.route.runs_m()) - float(np.hypot(*(work.end - work.start).T).sum())
+    if closed_m > 1.0:
+        day.refused.append(
+            Refusal(
+                what=f"{closed_m:,.0f} m of lanes of {entry.id}",
+                why="closed by zones or obstacles as they are now",
+                remedy="fly them when it opens, or apply for a permission",
+            )
+        )
     home = sortie.route.points[0]
     lost = len(work)
     flown: list[Flown] = []
@@ -170,13 +133,13 @@ def _again(day: _Day, sortie: Reread) -> None:
         day.refused.append(
             Refusal(
                 what=f"{lost} stretches of {entry.id}",
-                why="closed or out of reach since the re-plan",
-                remedy="plan them from another site, or file a new application that includes them",
+                why="out of reach of their take-off site as things are now",
+                remedy="plan them from another site with --site",
             )
         )
 
 
-def _visit_again(day: _Day, sortie: Reread, entry: Sortie) -> None:
+def _visit_again(day: Day, sortie: Reread, entry: Sortie) -> None:
     """Plans a sortie's places again from its take-off site; those that may not be seen any more are named."""
     task, route = day.task, sortie.route
     listed = getattr(entry, "views", None) or []
@@ -203,7 +166,7 @@ def _visit_again(day: _Day, sortie: Reread, entry: Sortie) -> None:
     day.refused += visits.refused
 
 
-def _urgent(day: _Day, lonlat: LonLat, crews: Collection[str]) -> None:
+def _urgent(day: Day, lonlat: LonLat, crews: Collection[str]) -> None:
     """A sortie over one point, by the crew that is free first; it flies it after all that it has already."""
     part = day.part(day.plan.height_agl_m)
     place = day.task.frame.to_xy([lonlat])[0]
@@ -231,7 +194,7 @@ def _urgent(day: _Day, lonlat: LonLat, crews: Collection[str]) -> None:
     )
 
 
-def _over(day: _Day, part: Part, place: Array, home: Array) -> Flown | None:
+def _over(day: Day, part: Part, place: Array, home: Array) -> Flown | None:
     half = np.array([(_URGENT_PHOTOS - 1) / 2 * part.strip.trigger_m, 0.0])
     for shift in (half, half[::-1]):
         if not part.router.clear((place - shift)[None, :], (place + shift)[None, :])[0]:
@@ -248,7 +211,7 @@ def _over(day: _Day, part: Part, place: Array, home: Array) -> Flown | None:
     return None
 
 
-def _hand_over(day: _Day, lost: Collection[str], flown: Collection[str], crews: list[str]) -> None:
+def _hand_over(day: Day, lost: Collection[str], flown: Collection[str], crews: list[str]) -> None:
     """Sorties of crews that are out go, in their order, to whoever is free first."""
     orphans = [s for s in day.entries.values() if s.crew in lost and s.short_id not in flown]
     for sortie in sorted(orphans, key=lambda s: s.start_utc):
@@ -257,7 +220,7 @@ def _hand_over(day: _Day, lost: Collection[str], flown: Collection[str], crews: 
         day.entries[sortie.short_id] = sortie.model_copy(update={"crew": crew, "start_utc": at})
 
 
-def _result(day: _Day) -> PlanResult:
+def _result(day: Day) -> PlanResult:
     planned = []
     for name, (flown, crew, at) in day.new.items():
         lonlat = day.task.frame.to_lonlat(flown.home[None, :])
@@ -269,7 +232,7 @@ def _result(day: _Day) -> PlanResult:
     )
 
 
-def _changed(day: _Day) -> list[Flight]:
+def _changed(day: Day) -> list[Flight]:
     """Sorties that are new or fly at another time than before, on the clock."""
     flights = [
         Flight.of(day.task, name, crew, flown.route, at, flown.duration_s)
@@ -284,7 +247,7 @@ def _changed(day: _Day) -> list[Flight]:
     return sorted(flights, key=lambda flight: (flight.begin_utc, flight.short_id))
 
 
-def _check_approved(day: _Day, operation: Operation | None, application: Path) -> None:
+def _check_approved(day: Day, operation: Operation | None, application: Path) -> None:
     """Refuses what neither the approvals at hand nor the permitted volume cover, and writes the application for it."""
     approvals = operation.approvals if operation is not None else ()
     lacking = [
@@ -315,7 +278,18 @@ def _check_approved(day: _Day, operation: Operation | None, application: Path) -
     )
 
 
-def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
+def _coverage(day: Day) -> Coverage:
+    """What the plan sees as it is now; of a plan without an area, what it saw."""
+    task = day.task
+    target = task.area.difference(shapely.union_all([task.airspace.no_fly, task.airspace.no_photo]))
+    if target.area < 1.0 or not day.plan.coverage.area_m2:
+        return day.plan.coverage
+    kept = [day.old[name] for name in day.entries]
+    flown = [(one.route, day.part(_height_m(one, day.plan)).strip) for one in kept]
+    return measure(target, flown + [(new.route, new.strip) for new, _, _ in day.new.values()])
+
+
+def _write(day: Day, plan_dir: Path, out_dir: Path) -> Plan:
     result = _result(day)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}.", dir=out_dir.parent) as name:
@@ -326,7 +300,8 @@ def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
                 shutil.copy2(plan_dir / file, folder / file)
         added = [write_sortie(result, sortie, folder) for sortie in result.sorties]
         sorties = sorted([*day.entries.values(), *added], key=lambda s: (s.start_utc, s.crew))
-        update = {"sorties": tuple(sorties), "refused": (*day.plan.refused, *day.refused)}
+        refused = (*day.plan.refused, *day.refused)
+        update = {"sorties": tuple(sorties), "refused": refused, "coverage": _coverage(day)}
         plan = day.plan.model_copy(update=update)
         routes = [(entry.id, entry.crew, day.old[entry.short_id].route) for entry in day.entries.values()]
         routes += [(f"{result.plan_id}/{s.short_id}", s.crew, s.route) for s in result.sorties]
@@ -337,6 +312,27 @@ def _write(day: _Day, plan_dir: Path, out_dir: Path) -> Plan:
         write_plan(plan, folder / "plan.json")
         put_in_place(folder, out_dir)
     return plan
+
+
+def _crews_left(day: Day, plan_dir: Path, flown: Collection[str], lost_crews: Collection[str]) -> list[str]:
+    """Crews that can still fly, once what the request names is known to be of this plan and this area.
+
+    Raises:
+        MissionsError: It names a sortie or a crew that the plan has not, no crew is left, or the area lies elsewhere.
+    """
+    crews = {sortie.crew for sortie in day.entries.values()}
+    for what, named, known in (("sortie", flown, set(day.old)), ("crew", lost_crews, crews)):
+        if strange := sorted(set(named) - known):
+            raise MissionsError(f"{plan_dir} has no {what} {', '.join(strange)}: it has {', '.join(sorted(known))}")
+    if not crews - set(lost_crews):
+        raise MissionsError("every crew of the plan is out: plan again with other crews")
+    homes = shapely.multipoints(np.array([sortie.route.points[0] for sortie in day.old.values()]))
+    away_m = homes.distance(day.task.area) if not day.task.area.is_empty else 0.0
+    if not away_m < _FARTHEST_M:
+        raise MissionsError(
+            f"{plan_dir} takes off {away_m / 1000:,.0f} km from {day.task.request.source}: give the area of that plan"
+        )
+    return sorted(crews - set(lost_crews))
 
 
 def replan(
@@ -376,19 +372,19 @@ def replan(
         raise MissionsError(
             f"{plan_dir} was planned for {plan.aircraft}, not {task.profile.name}: give that --aircraft"
         )
-    day = _Day(task, plan, sorties)
-    unknown = set(flown) - set(day.old)
-    if unknown:
-        raise MissionsError(f"{plan_dir} has no sortie {', '.join(sorted(unknown))}: it has {', '.join(day.old)}")
-    crews = sorted({sortie.crew for sortie in day.entries.values()} - set(lost_crews))
-    if not crews:
-        raise MissionsError("every crew of the plan is out: plan again with other crews")
+    day = Day(task, plan, sorties)
+    crews = _crews_left(day, plan_dir, flown, lost_crews)
     _hand_over(day, lost_crews, flown, crews)
     dropped = [name for name, sortie in day.old.items() if name not in flown and not _good(day, sortie)]
     for name in dropped:
         _again(day, day.old[name])
     for point in urgent:
         _urgent(day, point, crews)
+    if not day.entries and not day.new:
+        why = "; ".join(f"{item.what}: {item.why}" for item in day.refused[:3])
+        raise MissionsError(
+            f"nothing of {plan_dir} is left to fly ({why}): keep the plan until it opens, or plan again"
+        )
     _check_approved(day, operation, application or out_dir.with_name(f"{out_dir.name}-application.pdf"))
     added = tuple(day.new)
     written = _write(day, plan_dir, out_dir)

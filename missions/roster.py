@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
 from missions.aircraft import AircraftProfile
@@ -15,6 +15,8 @@ from missions.errors import MissionsError
 
 # Rosters give wall-clock times; China has one time zone and no summer time.
 LOCAL = timedelta(hours=8)
+# A shift may run past midnight: from the evening into the morning.
+_EVENING, _MORNING = time(16), time(9)
 
 
 class _Part(BaseModel):
@@ -78,6 +80,15 @@ class Roster(_Part):
     line_of_sight_m: float = Field(default=1500.0, gt=50)
     wind: Wind | None = None
 
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        # Nobody flies with two crews at the same time, and no aircraft.
+        for names in ([one.person for one in self.people], [one.aircraft for one in self.aircraft]):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{', '.join(twice)} is listed twice")
+        return self
+
 
 @dataclass(frozen=True)
 class Crew:
@@ -112,7 +123,7 @@ def read_roster(path: Path) -> Roster:
         return Roster.model_validate(from_json(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise MissionsError(f"{path}: {where}: {first['msg']}; correct the roster") from error
     except ValueError as error:
         raise MissionsError(f"{path} is not JSON: {error}; correct the roster") from error
@@ -123,7 +134,7 @@ def _clock(text: str, path: str) -> tuple[time, time]:
         begin, end = (time.fromisoformat(part.strip()) for part in text.split("-"))
     except ValueError as error:
         raise MissionsError(f"roster: shift {text!r} of {path}: expected a time such as 08:00-12:00") from error
-    if end <= begin:
+    if end <= begin and not (begin >= _EVENING and end <= _MORNING):
         raise MissionsError(f"roster: shift {text!r} of {path} ends before it begins: correct it")
     return begin, end
 
@@ -136,7 +147,7 @@ def shifts_of(person: Person, day: date) -> tuple[tuple[datetime, datetime], ...
     def at(clock: time) -> datetime:
         return midnight + timedelta(hours=clock.hour, minutes=clock.minute)
 
-    return tuple((at(begin), at(end)) for begin, end in clocks)
+    return tuple((at(begin), at(end) + timedelta(days=int(end <= begin))) for begin, end in clocks)
 
 
 _RANK = {None: 0, "light": 1, "small": 2, "medium": 3}

@@ -5,6 +5,7 @@ Places are followed second by second along the routes as they are timed; the ver
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ _STEP_S = 2.0
 _SHIFT_S = 30.0
 _MOST_SHIFTS = 20
 
-Room = Callable[[Sequence[Timed], int, Timed], bool]
+Room = Callable[[Sequence[Timed], int, Timed, bool], dict[int, Timed] | None]
 Layered = Callable[[Timed], Iterable[Timed]]
 
 
@@ -79,26 +80,23 @@ class _Traffic:
                 found.append(other)
         return found
 
-    def apart(self, index: int, room: Room, layered: Layered) -> Timed | None:
-        """A later start, else ways at another height, else both, with which a sortie meets nobody; None: none of them.
+    def apart(self, index: int, room: Room, layered: Layered) -> dict[int, Timed] | None:
+        """What changes so that a sortie meets nobody; None where nothing does it.
 
-        Waiting comes first: it changes nothing that is flown.
+        A later start within its crew's day as it is comes first: it changes nothing that is flown. Then ways at another
+        height, and only then a wait that puts off all that its crew flies after it.
         """
         item = self.timed[index]
-        for late in range(1, _MOST_SHIFTS + 1):
-            waiting = _later(item, late)
-            if not room(self.timed, index, waiting):
-                break
-            if not self.meets(index, waiting):
-                return waiting
-        for moved in layered(item):
-            track = self._track(moved, self.home_m[index])
-            for late in range(_MOST_SHIFTS + 1):
-                candidate = _later(moved, late)
-                if not room(self.timed, index, candidate):
-                    break
-                if not self.meets(index, candidate, track):
-                    return candidate
+        for all_later in (False, True):
+            for number, flown in enumerate(itertools.chain([item], layered(item))):
+                track = None if number == 0 else self._track(flown, self.home_m[index])
+                for late in range(int(number == 0), _MOST_SHIFTS + 1):
+                    candidate = _later(flown, late)
+                    changed = room(self.timed, index, candidate, all_later)
+                    if changed is None:
+                        break
+                    if not self.meets(index, candidate, track):
+                        return changed
         return None
 
     def put(self, index: int, item: Timed) -> None:
@@ -117,17 +115,16 @@ def _none(_: Timed) -> Iterable[Timed]:
 
 
 def kept_apart(
-    timed: Sequence[Timed], home_m: Array, room: Room, layered: Layered = _none, *, chained: bool
+    timed: Sequence[Timed], home_m: Array, room: Room, layered: Layered = _none
 ) -> tuple[list[Timed], list[Refusal]]:
     """Shifts take-offs by half minutes, and ways from and to home by levels, until no two crews' sorties meet.
 
     Args:
         timed: Sorties on the clock.
         home_m: (n,) ground heights of their homes.
-        room: Whether, of all sorties as they are now, number i may be flown like this (its crew's next sortie,
-            batteries, shift, zones).
+        room: Of all sorties as they are now, number i flown like this: what else of its crew's day changes with it (all
+            that follows, if the last argument says so), by number, itself included; None where the day has no room.
         layered: The sortie with its ways from and to home at other heights, the nearest first.
-        chained: Whether a crew's later sorties are put off with it.
 
     Returns:
         The sorties as they are flown now, and a warning for each pair that still meets.
@@ -147,12 +144,8 @@ def kept_apart(
         if moved is None:
             still += [(min(index, other), max(index, other)) for other in others]
             continue
-        late = moved.end_utc - item.end_utc
-        traffic.put(index, moved)
-        for number, later in enumerate(timed) if chained and late > timedelta(0) else ():
-            if later.crew == item.crew and later.start_utc > timed[index].start_utc:
-                start = traffic.timed[number].start_utc + late
-                traffic.put(number, replace(traffic.timed[number], start_utc=start))
+        for number, changed in moved.items():
+            traffic.put(number, changed)
     pairs = dict.fromkeys(still)
     left = [(a, b) for a, b in pairs if b in traffic.meets(a, traffic.timed[a])]
     return traffic.timed, [_warning(traffic.timed[a], traffic.timed[b]) for a, b in left]

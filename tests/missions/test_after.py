@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -129,6 +130,26 @@ def test_a_complete_card_leaves_nothing_to_fly(planned: tuple[Path, PlanResult],
     assert (found.missed, found.files, found.set_aside) == ((), (), ())
 
 
+def test_photographs_of_one_name_and_size_are_all_kept_and_copies_set_aside(
+    planned: tuple[Path, PlanResult], tmp_path: Path
+) -> None:
+    """A card counts on in a new folder after 999: raw files there have the names and the size of earlier ones."""
+    _, frame, sorties = reread(planned[0])
+    places = frame.to_lonlat(sorties[0].exposures()[0])
+    for index, lonlat in enumerate(places):
+        path = tmp_path / "card" / f"{100 + index // 30}MEDIA" / f"DJI_{index % 30:04d}.JPG"
+        photograph(path, lonlat, START + timedelta(seconds=3 * index))
+        path.write_bytes(path.read_bytes().ljust(4096, b"\0"))
+    shutil.copytree(tmp_path / "card" / "100MEDIA", tmp_path / "card" / "backup")
+    found = ingest(tmp_path / "card", planned[0], tmp_path / "out")
+    assert len({path.read_bytes() for path in (tmp_path / "out" / "frames" / "S01").iterdir()}) == len(places)
+    assert len(found.sorted["S01"]) == len(places) and found.missed == ()
+    assert len(found.set_aside) == 30 and all("a copy of" in why for _, why in found.set_aside)
+    assert found.absent == ("S02",)
+    with pytest.raises(MissionsError, match="time zone 'Mars'"):
+        ingest(tmp_path / "card", planned[0], tmp_path / "out", zone="Mars")
+
+
 def test_a_folder_without_photographs_is_refused(planned: tuple[Path, PlanResult], tmp_path: Path) -> None:
     with pytest.raises(MissionsError, match="no folder"):
         ingest(tmp_path / "nowhere", planned[0], tmp_path / "out")
@@ -175,6 +196,25 @@ def test_a_lost_crew_hands_over_what_it_has_not_flown(
         replan(planned[0], request, tmp_path / "new", lost_crews=["C01", "C02"])
     with pytest.raises(MissionsError, match="no sortie S77"):
         replan(planned[0], request, tmp_path / "new", flown=["S77"])
+
+
+def test_a_replan_says_what_it_no_longer_sees_and_refuses_what_is_not_its_own(
+    planned: tuple[Path, PlanResult], town: Path, draw: Draw, tmp_path: Path
+) -> None:
+    zones = draw("z.geojson", [(shapely.box(0, 310, 400, 400), {"kind": "no-fly", "name": "fire"})])
+    request = PlanRequest(town, zones=zones, gsd_m=0.08, crews=2, start_utc=START)
+    done = replan(planned[0], request, tmp_path / "new")
+    assert any("m of lanes of" in item.what and "closed" in item.why for item in done.plan.refused)
+    assert done.plan.coverage.area_m2 == pytest.approx(400 * 310, rel=0.01) and done.plan.coverage.seen_once > 0.85
+    closed = draw("all.geojson", [(shapely.box(-200, -200, 600, 600), {"kind": "no-fly", "name": "all"})])
+    with pytest.raises(MissionsError, match=r"nothing of .* is left to fly"):
+        replan(planned[0], replace(request, zones=closed), tmp_path / "none")
+    with pytest.raises(MissionsError, match="has no crew C99: it has C01, C02"):
+        replan(planned[0], request, tmp_path / "none", lost_crews=["C99"])
+    far = draw("far.geojson", [(shapely.box(50_000, 0, 50_400, 400), {})])
+    with pytest.raises(MissionsError, match=r"50 km from .*far.geojson: give the area"):
+        replan(planned[0], PlanRequest(far, gsd_m=0.08, start_utc=START), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def said_in(pdf: Path) -> str:

@@ -18,7 +18,7 @@ from rasterio.transform import from_origin
 from missions.aircraft import load_profile
 from missions.errors import MissionsError
 from missions.planner import PlanRequest, export_plan, plan_patrol
-from missions.roster import crews_of, read_roster
+from missions.roster import Person, crews_of, read_roster, shifts_of
 from missions.sites import read_sites
 from missions.terrain import Terrain
 from missions.verify import verify_plan
@@ -73,11 +73,41 @@ def test_crews_have_valid_licences_aircraft_and_vehicles(tmp_path: Path) -> None
         ({"aircraft": []}, "mavic3e", "no mavic3e"),
         ({"people": [{"person": "x", "role": "cook"}]}, "mavic3e", r"people\.0\.role"),
         ({"date": "soon"}, "mavic3e", "date"),
+        ({"aircraft": [{"aircraft": "A1", "model": "mavic3e"}] * 2}, "mavic3e", "A1 is listed twice"),
+        ({"people": [{"person": "P1", "role": "pilot", "shift": ["18:00-14:00"]}]}, "mavic3e", "nobody may fly"),
     ],
 )
 def test_a_roster_without_crews_is_refused(tmp_path: Path, change: dict[str, Any], aircraft: str, said: str) -> None:
     with pytest.raises(MissionsError, match=said):
         crews_of(read_roster(roster(tmp_path / "r.json", **change)), load_profile(aircraft))
+
+
+def test_a_night_shift_runs_past_midnight_and_a_slip_of_the_pen_does_not(tmp_path: Path) -> None:
+    night = Person(person="P1", role="pilot", shift=("21:30-02:00",))
+    ((begin, end),) = shifts_of(night, date(2026, 11, 23))
+    assert begin == datetime(2026, 11, 23, 13, 30, tzinfo=UTC) and end - begin == timedelta(hours=4.5)
+    with pytest.raises(MissionsError, match=r"18:00-14:00.*ends before it begins"):
+        shifts_of(night.model_copy(update={"shift": ("18:00-14:00",)}), date(2026, 11, 23))
+
+
+def test_shifts_too_short_are_the_reason_given(draw: Draw, tmp_path: Path) -> None:
+    area = draw("a.geojson", [(shapely.box(0, 0, 600, 600), {})])
+    people = [{"person": "P1", "role": "pilot", "licence": "light", "shift": ["08:00-08:05"]}]
+    request = PlanRequest(area, roster=roster(tmp_path / "r.json", people=people), aircraft="mavic3e", gsd_m=0.03)
+    with pytest.raises(MissionsError, match=r"nothing of .*: the shifts of 2026-11-23 have no room for them"):
+        plan_patrol(request)
+
+
+def test_crews_without_a_minute_to_spare_wait_with_all_that_follows(draw: Draw, tmp_path: Path) -> None:
+    """Worn batteries over one field: sorties follow one another at once and the crews cross all day."""
+    area = draw("a.geojson", [(shapely.box(0, 0, 1300, 1300), {})])
+    aircraft = [{"aircraft": f"A{n}", "model": "mavic3e", "batteries": 9, "battery_health": 0.35} for n in range(3)]
+    file = roster(tmp_path / "r.json", aircraft=aircraft, vehicles=3)
+    result = plan_patrol(PlanRequest(area, roster=file, aircraft="mavic3e", gsd_m=0.03))
+    export_plan(result, tmp_path / "plan")
+    assert not any("come nearer" in item.why for item in result.refused)
+    assert verify_plan(tmp_path / "plan", area).meeting_s == 0
+    assert {sortie.crew for sortie in result.sorties} == {"C01", "C02", "C03"}
 
 
 def hills(path: Path) -> Path:

@@ -40,13 +40,22 @@ def sortie(crew: str, points: list[tuple[float, float]], late_s: float = 0.0, he
     return Timed(NOON + timedelta(seconds=late_s), crew, flown)
 
 
-def free(timed: Sequence[Timed], index: int, item: Timed) -> bool:
-    return True
+def free(timed: Sequence[Timed], index: int, item: Timed, all_later: bool) -> dict[int, Timed]:
+    return {index: item}
 
 
-def busy(timed: Sequence[Timed], index: int, item: Timed) -> bool:
+def chained(timed: Sequence[Timed], index: int, item: Timed, all_later: bool) -> dict[int, Timed] | None:
+    """Only with all that the crew flies afterwards."""
+    late = item.end_utc - timed[index].end_utc
+    later = {n: o for n, o in enumerate(timed) if o.crew == item.crew and o.start_utc > timed[index].start_utc}
+    return (
+        {index: item} | {n: replace(o, start_utc=o.start_utc + late) for n, o in later.items()} if all_later else None
+    )
+
+
+def busy(timed: Sequence[Timed], index: int, item: Timed, all_later: bool) -> dict[int, Timed] | None:
     """No later start; other heights may be flown."""
-    return item.start_utc == timed[index].start_utc
+    return {index: item} if item.start_utc == timed[index].start_utc else None
 
 
 ACROSS = [(0.0, 0.0), (1000.0, 0.0), (0.0, 0.0)]
@@ -54,28 +63,28 @@ ATHWART = [(500.0, -500.0), (500.0, 500.0), (500.0, -500.0)]
 
 
 def test_the_later_of_two_that_would_meet_waits() -> None:
-    timed, left = kept_apart([sortie("C01", ACROSS), sortie("C02", ATHWART)], np.zeros(2), free, chained=True)
+    timed, left = kept_apart([sortie("C01", ACROSS), sortie("C02", ATHWART)], np.zeros(2), free)
     assert left == [] and timed[0].start_utc == NOON
     assert timedelta(0) < timed[1].start_utc - NOON <= timedelta(seconds=120)
-    again, _ = kept_apart(timed, np.zeros(2), free, chained=True)
+    again, _ = kept_apart(timed, np.zeros(2), free)
     assert again == timed
 
 
 def test_height_and_time_and_one_crew_are_apart_enough() -> None:
     for other in (sortie("C02", ATHWART, height_m=70.0), sortie("C02", ATHWART, late_s=600), sortie("C01", ATHWART)):
         timed = [sortie("C01", ACROSS), other]
-        assert kept_apart(timed, np.zeros(2), free, chained=True) == (timed, [])
+        assert kept_apart(timed, np.zeros(2), free) == (timed, [])
     timed = [sortie("C01", ACROSS), sortie("C02", ATHWART, height_m=70.0)]
-    assert kept_apart(timed, np.array([0.0, 30.0]), free, chained=True)[0] != timed
+    assert kept_apart(timed, np.array([0.0, 30.0]), free)[0] != timed
 
 
 def test_who_cannot_wait_is_named_and_later_sorties_wait_too() -> None:
     timed = [sortie("C01", ACROSS), sortie("C02", ATHWART), sortie("C02", ATHWART, late_s=900)]
-    same, left = kept_apart(timed, np.zeros(3), busy, chained=True)
+    same, left = kept_apart(timed, np.zeros(3), busy)
     assert same == timed and len(left) == 1 and "C01 and C02" in left[0].what
-    moved, _ = kept_apart(timed, np.zeros(3), free, chained=True)
+    moved, _ = kept_apart(timed, np.zeros(3), chained)
     assert moved[2].start_utc - timed[2].start_utc == moved[1].start_utc - timed[1].start_utc
-    alone, _ = kept_apart(timed, np.zeros(3), free, chained=False)
+    alone, _ = kept_apart(timed, np.zeros(3), free)
     assert alone[2] == timed[2]
 
 
@@ -93,7 +102,7 @@ def test_who_cannot_wait_crosses_at_another_height(draw: Draw, tmp_path: Path) -
             route = Route(points, np.full(4, 100.0), np.array([False, True, False, False]), 20.0)
             flights.append(Timed(NOON, crew, Flown(points[0], route, strip, *route.time_and_energy(task.model))))
         made.append((task, flights))
-        return kept_apart(flights, np.zeros(2), busy, Levels(task).of, chained=False)
+        return kept_apart(flights, np.zeros(2), busy, Levels(task).of)
 
     def meeting_s(timed: list[Timed]) -> float:
         """By the verifier, from the files."""

@@ -125,6 +125,7 @@ def request_of(wanted: Wanted, place: Place, fleet: Fleet) -> PlanRequest:
         battery_health=fleet.battery_health,
         objective=fleet.objective,
         follow_surface=fleet.follow_surface,
+        climb_out_m=place.climb_out_m,
     )
 
 
@@ -328,9 +329,11 @@ def ingest(
         "set_aside": [{"file": str(path), "why": why} for path, why in done.set_aside],
         "missed": [{"sortie": m.sortie, "photos": len(m.places), "at_the_end": m.trailing} for m in done.missed],
         "files": list(done.files),
+        "absent": list(done.absent),
     }
     lines = [f"{name}: {count} photographs" for name, count in result["sorted"].items()]
     lines += [f"{m.sortie}: {len(m.places)} missed, {m.trailing} of them at its end" for m in done.missed]
+    lines += [f"nothing of {', '.join(done.absent)} on this card"] if done.absent else []
     lines += [f"set aside: {path}: {why}" for path, why in done.set_aside]
     lines += [f"to fly: {folder / name}" for name in done.files]
     if done.set_aside or done.missed:
