@@ -12,6 +12,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from missions.frame import LocalFrame
+from missions.routing import Router
 from missions.vector import polygons_of
 from missions.zones import Obstacle, Zone, ZoneKind
 
@@ -63,6 +64,7 @@ class Airspace:
     ) -> None:
         self.clearances = clearances
         self._zones = [(zone, frame.metric(zone.geometry)) for zone in zones]
+        self._standing: dict[float, Router] = {}
         self._obstacles = [(thing, frame.metric(thing.geometry)) for thing in obstacles]
 
     def _of(self, kind: ZoneKind) -> list[BaseGeometry]:
@@ -120,6 +122,13 @@ class Airspace:
             world = shapely.box(*self.permitted.bounds).buffer(50_000.0, join_style="mitre")
             parts.append(world.difference(shapely.buffer(self.permitted, -keep_m, quad_segs=_QUAD_SEGMENTS)))
         return shapely.union_all(parts) if parts else EMPTY
+
+    def standing(self, height_agl_m: float) -> Router:
+        """Ways clear of what stands within the clearance of this height, looked up once for each height."""
+        if height_agl_m not in self._standing:
+            places = self.obstacles_at(height_agl_m)
+            self._standing[height_agl_m] = Router(polygons_of(shapely.union_all(places)) if places else [])
+        return self._standing[height_agl_m]
 
     def closed_on_ground(self) -> BaseGeometry:
         """Where nobody may take off or land: zones, and obstacles of any height, which the climb must clear too."""

@@ -94,7 +94,7 @@ class _Bargain:
         self.exchange = Exchange(
             segments,
             line.tracks.flat(line.sites),
-            Rates.of(task.model, line.part.strip, line.tracks.direction_rad),
+            Rates.of(task.model, strip, line.tracks.direction_rad, task.request.climb_out_m),
             Limits(range_m, most_stretches(task) - _HOME_CUTS, roster.swap_s, drive_s_per_m(roster)),
             shares,
             ownership.owner,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -222,7 +222,7 @@ def _days(task: Task, roster: Roster, crews: Sequence[Crew], sorties: list[list[
             tried = _day(task, roster, [*(item.flown for item in days[other].timed), late], crews[other])
             if not tried.late:
                 days[other] = tried
-                days[number].late.remove(late)
+                days[number] = replace(days[number], late=[one for one in days[number].late if one is not late])
                 break
     return days
 

@@ -19,13 +19,17 @@ from missions.energy import FlightModel
 _ODD_SHARE = 0.35
 
 
-def loop_m(along_m: float, across_m: float, spans: list[tuple[float, float, float]]) -> float:
-    """Twice the shortest tree over home and spans (across, from, to), whose distance is that of their nearest ends."""
+def loop_m(along_m: float, across_m: float, spans: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """Twice the shortest tree over home and spans (across, from, to), and of it the way from home to the nearest one.
+
+    The distance of two spans is that of their nearest ends.
+    """
     away = []
     for y, a, b in spans:
         aside = a - along_m if along_m < a else (along_m - b if along_m > b else 0.0)
         away.append(hypot(y - across_m, aside))
     left = list(range(len(spans)))
+    home_m = min(away, default=0.0)
     total = 0.0
     while left:
         nearest = min(left, key=away.__getitem__)
@@ -43,7 +47,7 @@ def loop_m(along_m: float, across_m: float, spans: list[tuple[float, float, floa
             gap = hypot(y1 - y, aside)
             if gap < away[other]:
                 away[other] = gap
-    return 2.0 * total
+    return 2.0 * total, home_m
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Rates:
         fixed_s: Of each sortie: climb, descent, start and stop, the outermost turn, the cut at home.
         fixed_wh: Energy of climb and descent.
         fixed_beside_s: The part of `fixed_s` that is not climb and descent.
+        on_course_s: Of climb and of descent, what may be flown on course (`missions.climbing`).
     """
 
     speed_mps: float
@@ -67,10 +72,11 @@ class Rates:
     fixed_s: float
     fixed_wh: float
     fixed_beside_s: float
+    on_course_s: tuple[float, float] = (0.0, 0.0)
 
     @staticmethod
-    def of(model: FlightModel, strip: Strip, direction_rad: float) -> Rates:
-        """The rates of a part's strip."""
+    def of(model: FlightModel, strip: Strip, direction_rad: float, climb_out_m: float | None = None) -> Rates:
+        """The rates of a part's strip, climbed straight up to `climb_out_m` or all the way."""
         unit = np.array([[np.cos(direction_rad), np.sin(direction_rad)]])
         normal = np.array([[-unit[0, 1], unit[0, 0]]])
         _, along_s, along_wh = model.straight(np.concatenate([unit, -unit]))
@@ -78,6 +84,7 @@ class Rates:
         speed = 2.0 / float(along_s.sum())
         corner_s, stop_s = model.corner_s(np.array([0.0, -1.0]), speed)
         up, down = model.climb(strip.height_agl_m), model.descent(strip.height_agl_m)
+        slope_m = 0.0 if climb_out_m is None else max(strip.height_agl_m - climb_out_m, 0.0)
         beside_s = float(stop_s) + 2 * strip.lane_m / speed + 2 * float(corner_s)
         return Rates(
             speed_mps=speed,
@@ -87,11 +94,15 @@ class Rates:
             fixed_s=up[0] + down[0] + beside_s,
             fixed_wh=up[1] + down[1],
             fixed_beside_s=beside_s,
+            on_course_s=(slope_m / model.profile.climb_mps, slope_m / model.profile.descent_mps),
         )
 
-    def beside_lanes_s(self, loop_m: float, stretches: int, odd_m: float) -> float:
-        """Seconds of a loop beside lanes and what is fixed."""
-        return (loop_m + _ODD_SHARE * odd_m) / self.speed_mps + self.stretch_s * stretches
+    def beside_lanes_s(self, loop: tuple[float, float], stretches: int, odd_m: float) -> float:
+        """Seconds of a loop (`loop_m`) beside lanes and what is fixed, less what it climbs and descends on course."""
+        up_s, down_s = self.on_course_s
+        way_s = loop[1] / self.speed_mps
+        saved_s = min(way_s, up_s) + min(way_s, down_s)
+        return (loop[0] + _ODD_SHARE * odd_m) / self.speed_mps + self.stretch_s * stretches - saved_s
 
     def energy_wh(self, lanes_m: float, beside_s: float) -> float:
         """Energy of a loop."""

@@ -25,7 +25,7 @@ from missions.segments import Segment
 
 # Temperatures (seconds of flight) at the first and the last move.
 _HOT_S, _COLD_S = 40.0, 0.5
-_MOVES_PER_SORTIE = 2600
+_MOVES_PER_SORTIE = 2000
 # Seconds that a watt-hour over the battery counts, at the first and the last move.
 _OVER_S_PER_WH = (20.0, 1500.0)
 _STRICT_AT = 0.8
@@ -33,7 +33,7 @@ _STRICT_AT = 0.8
 _HUNGER_S = 60.0
 # A metre out of sight (where nobody sees: farther than from the nearest site); a metre flown where the straight way
 # home is closed.
-_BEYOND_S_PER_M, _HIDDEN_S_PER_M = 2.0, 0.4
+_BEYOND_S_PER_M, _HIDDEN_S_PER_M = 1.0, 0.4
 # What a second on the road counts: crews' shifts have room for it, but not for much.
 _ROAD_SHARE = 0.1
 _LATE_SHARE = 0.15

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from missions.climbing import on_course
 from missions.coverage import Strip
 from missions.errors import MissionsError
-from missions.follow import follow
+from missions.follow import SAG_M, follow
 from missions.frame import Array
 from missions.loops import looped
 from missions.part import Part
@@ -68,8 +69,20 @@ def measured(task: Task, part: Part, pieces: Pieces, home: Array, *, resumes: bo
         return None
     if task.terrain is not None:
         route = follow(route, task.frame, task.terrain)
+    route = _climbed(task, route)
     duration_s, energy_wh = route.time_and_energy(task.model)
     return Flown(home, route, part.strip, duration_s, energy_wh)
+
+
+def _climbed(task: Task, route: Route) -> Route:
+    """The route climbed on course, where that is asked for."""
+    climb_out_m, profile = task.request.climb_out_m, task.profile
+    if climb_out_m is None:
+        return route
+    lowest_m = climb_out_m - (SAG_M if task.terrain is not None else 0.0)
+    rates_mps = (profile.cruise_mps, profile.climb_mps, profile.descent_mps)
+    low = task.airspace.standing(lowest_m)
+    return on_course(route, climb_out_m, rates_mps, lambda a, b: bool(low.clear(a, b).all()), task.frame, task.terrain)
 
 
 def flown_loop(task: Task, part: Part, tracks: Tracks, pieces: Pieces, home: Array) -> Flown | None:

@@ -28,6 +28,8 @@ _DETOUR_S = 20.0
 _CUT_LANES = 2
 # A half shorter than this many photographs is no lane.
 _LEAST_PHOTOS = 4
+# Kicks of the best order: 20 take 18 ms and 5 s off a sortie of the standard city, 10 take 3.6 s off.
+_KICKS, _LEAST_KICKED = 20, 4
 
 
 def _feet(pieces: Pieces, home: Array) -> tuple[Array, Array]:
@@ -160,6 +162,18 @@ class _Costs:
             entry = better
         return entry
 
+    def kicked(self, entry: Order) -> Order:
+        """Two neighbouring runs exchanged, chosen by chance, and improved again, as often as is worth it."""
+        count, best = len(entry), self.total(entry)
+        random = np.random.default_rng(count)
+        for _ in range(_KICKS if count >= _LEAST_KICKED else 0):
+            a, b, c = np.sort(random.choice(count + 1, 3, replace=False))
+            tried = self.improved(np.concatenate([entry[:a], entry[b:c], entry[a:b], entry[c:]]))
+            total = self.total(tried)
+            if total < best - _EPSILON_S:
+                entry, best = tried, total
+        return entry
+
 
 def _side(numbers: list[int]) -> list[int]:
     """Out along every other one and back along those between."""
@@ -204,7 +218,7 @@ def looped(pieces: Pieces, home: Array, router: Router, model: FlightModel, stri
     """
     if not len(pieces):
         return pieces
-    best: tuple[float, Pieces] | None = None
+    best: tuple[float, _Costs, Order, Pieces, NDArray[np.int64]] | None = None
     for count in range(_CUT_LANES + 1):
         tried, other = _halved(pieces, home, strip.trigger_m, count)
         if count and len(tried) == len(pieces):
@@ -215,9 +229,10 @@ def looped(pieces: Pieces, home: Array, router: Router, model: FlightModel, stri
         entry = min((costs.improved(start) for start in ranked), key=costs.total)
         total = costs.total(entry)
         if best is None or total < best[0] - _EPSILON_S:
-            best = total, _flown(tried, entry, other)
+            best = total, costs, entry, tried, other
     assert best is not None
-    return best[1]
+    _, costs, entry, tried, other = best
+    return _flown(tried, costs.kicked(entry), other)
 
 
 def _flown(pieces: Pieces, entry: Order, other: NDArray[np.int64]) -> Pieces:

@@ -8,6 +8,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from missions.airspace import photo_closed
+from missions.climbing import run_up_m
 from missions.coverage import Lanes, Strip, cover, joined
 from missions.errors import MissionsError
 from missions.follow import SAG_M
@@ -96,7 +97,7 @@ def parts_of(task: Task) -> tuple[list[Part], list[Refusal]]:
             f"all of {task.request.source} lies under ceilings too low to fly over safely ({lowest[:200]}; at least "
             f"{LOWEST_CEILING_M:g} m): ask for a higher ceiling, or patrol it on foot"
         )
-    return parts, refused + _unknown(task)
+    return parts, refused + _unknown(task) + _on_course(task)
 
 
 def unseen(task: Task, coverage: Coverage) -> list[Refusal]:
@@ -131,6 +132,24 @@ def _unknown(task: Task) -> list[Refusal]:
             what=f"surroundings of {', '.join(names)[:200]}" if blocks else f"warning: {', '.join(names)[:200]}",
             why="obstacles of unknown height" + ("" if blocks else ", flown over as asked"),
             remedy="write top_agl_m into the obstacles' file",
+        )
+    ]
+
+
+def _on_course(task: Task) -> list[Refusal]:
+    """What must be looked at before an aircraft climbs on course where nobody has said what stands there."""
+    climb_out_m = task.request.climb_out_m
+    if climb_out_m is None or task.obstacles:
+        return []
+    profile, clear_m = task.profile, task.request.clearances.obstacle_m
+    slowest_mps = min(profile.climb_mps, profile.descent_mps)
+    far_m = run_up_m(task.strip.height_agl_m, climb_out_m, profile.cruise_mps, slowest_mps)
+    return [
+        Refusal(
+            what=f"warning: climb and descent on course from {climb_out_m:g} m",
+            why="no obstacles are given",
+            remedy=f"see at every take-off site that nothing within {far_m:.0f} m stands higher than "
+            f"{max(climb_out_m - clear_m, 0.0):g} m, or give --obstacles, or leave out --climb-out-m",
         )
     ]
 

@@ -27,6 +27,8 @@ from missions.zones import Obstacle, Zone, read_obstacles, read_zones
 DEFAULT_HEIGHT_AGL_M = 100.0
 # Lower than this, trees and masts are in the way and the lanes of one battery cover next to nothing.
 LOWEST_HEIGHT_AGL_M = 15.0
+# DJI's own least height before an aircraft flies to its route: below it people stand and trees.
+LOWEST_CLIMB_OUT_M = 20.0
 # A timed zone counts when it is active within this time of the plan's start.
 _DAY = timedelta(hours=12)
 _LEAST_FREE = timedelta(hours=3)
@@ -67,6 +69,8 @@ class PlanRequest:
         due_only: Whether cells and places whose interval has not passed are left out.
         on: The day that "due" is judged by; None: that of the first take-off (local date).
         follow_surface: Whether the aircraft follows the surface below it by its own sensors (WPML files say so).
+        climb_out_m: Height above the ground up to which the aircraft climbs straight; it goes on climbing on course to
+            its first lane, and comes home the same way. None: straight up to the lanes' height.
         day_km2: What a day reaches, for choosing cells; None: by the roster's shifts, else without limit.
     """
 
@@ -98,6 +102,7 @@ class PlanRequest:
     on: date | None = None
     day_km2: float | None = None
     follow_surface: bool = False
+    climb_out_m: float | None = None
 
     @property
     def source(self) -> str:
@@ -157,6 +162,11 @@ def _check_numbers(request: PlanRequest) -> None:
         raise MissionsError(f"crews is {request.crews}: expected at least 1")
     if not 0 <= request.margin_m <= 5000:
         raise MissionsError(f"margin is {request.margin_m:g} m: expected 0 to 5000")
+    if request.climb_out_m is not None and not LOWEST_CLIMB_OUT_M <= request.climb_out_m <= LEGAL_CEILING_AGL_M:
+        raise MissionsError(
+            f"climb-out height is {request.climb_out_m:g} m: expected {LOWEST_CLIMB_OUT_M:g} to "
+            f"{LEGAL_CEILING_AGL_M:g}, 20 m above everything that stands about the take-off sites"
+        )
     if not 0.3 < request.battery_health <= 1:
         raise MissionsError(f"battery health is {request.battery_health:g}: expected 0.3 to 1; retire worse ones")
 

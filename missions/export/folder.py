@@ -56,7 +56,9 @@ def write_sortie(result: PlanResult, sortie: PlannedSortie, folder: Path) -> Sor
     stem = f"sorties/{sortie.short_id}"
     write_waypoints(items, folder / f"{stem}.waypoints")
     lon, lat, alt = sortie.home
-    rally = (lon, lat, round(float(sortie.route.height_rel_m[0]), 2))
+    # Whoever comes back to it comes at the lanes' height, also where the climb is begun lower (climb_out_m).
+    level_m = sortie.strip.height_agl_m if result.task.request.climb_out_m else float(sortie.route.height_rel_m[0])
+    rally = (lon, lat, round(level_m, 2))
     plan_file = PlanFile(
         items=tuple(items),
         home=(lon, lat, alt),

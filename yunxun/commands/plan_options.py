@@ -49,6 +49,13 @@ class Place:
     dem: Annotated[Path | None, typer.Option(help="Ground heights (GeoTIFF, m above sea level).")] = None
     site: Annotated[list[str] | None, typer.Option(help="A take-off site LON,LAT; may be repeated.")] = None
     sites: Annotated[Path | None, typer.Option(help="Take-off sites: the points of a file.")] = None
+    climb_out_m: Annotated[
+        float | None,
+        typer.Option(
+            help="Climb straight up to this height only (20 m above all that stands about the sites), the rest on "
+            "course, and the way home the same; default: straight up and down."
+        ),
+    ] = None
     straight_home: Annotated[
         bool, typer.Option("--straight-home", help="Leave out lanes from which a straight flight home is not clear.")
     ] = False
