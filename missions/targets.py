@@ -155,6 +155,8 @@ def read_targets(request: PlanRequest, day: date, most_m2: float = LARGEST_M2) -
     """
     if request.product not in get_args(Product):
         raise MissionsError(f"product {request.product!r}: choose one of {', '.join(get_args(Product))}")
+    if request.due_only and request.grid is None and request.points is None:
+        raise MissionsError("due-only asks what is due: give a grid with --grid, or a ledger with --points")
     points, notes, cases = _points(request, day)
     area: BaseGeometry | None = None
     lines: tuple[shapely.LineString, ...] = ()

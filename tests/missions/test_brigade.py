@@ -17,6 +17,7 @@ from rasterio.transform import from_origin
 
 from missions.aircraft import load_profile
 from missions.errors import MissionsError
+from missions.export.wpl import read_waypoints
 from missions.planner import PlanRequest, export_plan, plan_patrol
 from missions.roster import Person, crews_of, read_roster, shifts_of
 from missions.sites import read_sites
@@ -120,6 +121,22 @@ def hills(path: Path) -> Path:
     with rasterio.open(path, "w", transform=from_origin(x0, y0, 30, 30), **profile) as raster:
         raster.write(heights.astype("float32"), 1)
     return path
+
+
+def test_over_rough_ground_no_sortie_has_more_items_than_the_controller_takes(draw: Draw, tmp_path: Path) -> None:
+    """Waypoints that follow the ground count as well: these lanes made 244 items, and a remote froze above 200."""
+    area = draw("a.geojson", [(shapely.box(0, 0, 1800, 1500), {})])
+    rows, columns = np.mgrid[0:60, 0:60]
+    heights = 70 + 40 * np.sin(columns / 1.5) * np.cos(rows / 1.7)
+    profile = {"driver": "GTiff", "width": 60, "height": 60, "count": 1, "dtype": "float32", "crs": 4326}
+    with rasterio.open(tmp_path / "d.tif", "w", transform=from_origin(118.32, 35.09, 5e-4, 5e-4), **profile) as raster:
+        raster.write(heights.astype("float32"), 1)
+    result = plan_patrol(PlanRequest(area, dem=tmp_path / "d.tif", gsd_m=0.03, aircraft="mavic3e"))
+    plan = export_plan(result, tmp_path / "plan")
+    items = [len(read_waypoints(tmp_path / "plan" / sortie.files.waypoints)) for sortie in plan.sorties]
+    assert max(items) <= load_profile("mavic3e").max_waypoints and result.refused == ()
+    verdict = verify_plan(tmp_path / "plan", area, dem=tmp_path / "d.tif", samples=20_000)
+    assert verdict.faults == () and verdict.seen_as_due >= 0.999
 
 
 def test_a_day_over_hills_with_a_zone_in_the_afternoon(draw: Draw, tmp_path: Path) -> None:

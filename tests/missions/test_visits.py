@@ -340,6 +340,8 @@ def test_only_cells_that_are_due_are_flown(draw: Draw) -> None:
         plan_patrol(PlanRequest(grid=grid, due_only=True, on=date(2026, 11, 6)))
     with pytest.raises(MissionsError, match="expected more than nothing"):
         plan_patrol(PlanRequest(grid=grid, due_only=True, on=date(2026, 11, 30), day_km2=-1))
+    with pytest.raises(MissionsError, match="give a grid with --grid"):
+        plan_patrol(PlanRequest(grid, due_only=True, gsd_m=0.08))
     assert len(read_cells(grid, date(2026, 11, 23))) == 3
 
 
