@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imagery.bundle import camera_points
 from imagery.errors import ImageryError
 from imagery.index import Index
 from imagery.neighbours import connected
@@ -31,6 +32,9 @@ TILTED_DEG = 20.0
 # (views of 40 degrees without angles came out at 10, the cameras on a slope of 23 m, fitting to 0.2 px).
 LEANING_M, LEANING_SHARE, BAROMETER_M = 4.0, 0.05, 2.0
 SHUTTER_PX, SHUTTER_EXPLAINS = 1.0, 0.1
+# Without positions: cameras of which the highest tenth stand this many times as high over what they see as the lowest
+# are no flight but a chain whose scale slid away (a vessel's 72 views of the sea floor: 100 times).
+SLID_SCALE = 8.0
 NAMED = 6
 
 
@@ -84,6 +88,12 @@ def refuse_nonsense(index: Index, solution: Solution, controlled: bool) -> None:
     """
     rms = solution.tie_rms_px
     matched = np.array([how == "matched" for how in solution.placed])
+    slid = _slid_scale(solution, matched)
+    if solution.setting.frame.is_local and not controlled and slid > SLID_SCALE:
+        raise ImageryError(
+            f"the photographs have no positions and hang together in a chain whose scale slides {slid:.0f} times from "
+            "one end to the other: not a map; give positions, ground control, or photographs that overlap sideways too"
+        )
     if rms is None or rms <= POOR_TIES_PX or not matched.any():
         return
     if solution.setting.frame.is_local and not controlled:
@@ -97,6 +107,17 @@ def refuse_nonsense(index: Index, solution: Solution, controlled: bool) -> None:
             f"the photographs fit together to {rms:.1f} px only, leaning {tilt:.0f} degrees: oblique views "
             "cannot be laid out without their angles; give a log with camera pitch and heading, or nadir photographs"
         )
+
+
+def _slid_scale(solution: Solution, matched: NDArray[np.bool_]) -> float:
+    """How many times as high above the ground under them the highest tenth of the cameras stand as the lowest."""
+    state, ties = solution.state, solution.ties
+    if matched.sum() < 3 or not len(ties.frame):
+        return 1.0
+    depth = np.abs(camera_points(state, ties)[:, 2])
+    each = [float(np.median(depth[ties.frame == n])) for n in np.flatnonzero(matched) if (ties.frame == n).any()]
+    low, high = np.percentile(each, (10, 90))
+    return float(high / max(low, 1e-6))
 
 
 def _untold_tilt_deg(index: Index, solution: Solution, matched: NDArray[np.bool_]) -> float:

@@ -53,6 +53,11 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
         "请提供相机俯仰角和航向，或改用垂直拍摄照片",
     ),
     (
+        r"the photographs have no positions and hang together in a chain whose scale slides (\d+) times .*",
+        "照片均无定位，且仅首尾相接成一条链，两端比例尺相差约 {0} 倍，不能成图；"
+        "请提供定位或控制点，或补拍有旁向重叠的照片",
+    ),
+    (
         r"the baseline does not match: (\d+) of (\d+) frames found (\d+) common features, .*",
         "与往期影像不匹配：{1} 张照片中仅 {0} 张找到共 {2} 个同名点；请核对是否同一地点、分辨率相近，或改用控制点",
     ),

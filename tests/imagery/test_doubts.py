@@ -14,6 +14,7 @@ from imagery.index import FROZEN, Index
 from imagery.layout import look
 from imagery.shutter import ShutterTrace
 from imagery.solve import Solution
+from imagery.tracks import Ties
 from tests.imagery.claims_maker import block, grid
 
 NOWHERE = np.full((12, 2), np.nan)
@@ -123,3 +124,23 @@ def test_a_block_that_climbs_against_its_barometer_is_told() -> None:
     assert "the block leans as a whole" in told(
         index, replace(solution, state=replace(solution.state, C=solution.state.C + slope))
     )
+
+
+@pytest.mark.parametrize(("highest_m", "refused"), [(60.0, False), (2000.0, True)])
+def test_a_chain_whose_scale_slides_is_no_map(highest_m: float, refused: bool) -> None:
+    index, solution = block(grid(), NOWHERE)
+    state = replace(
+        solution.state,
+        C=np.column_stack([solution.state.C[:, :2], np.geomspace(20.0, highest_m, 12)]),
+        R=np.tile(look(0.0), (12, 1, 1)),
+    )
+    frame = np.repeat(np.arange(12), 3)
+    point = np.column_stack([state.C[:, :2], np.zeros(12)])[frame] + (1.0, 2.0, 0.0)
+    ties = Ties(frame, np.arange(36), np.zeros((36, 2)), np.ones(36), np.zeros((36, 3), np.uint8))
+    chain = replace(solution, state=replace(state, X=point), ties=ties)
+    if refused:
+        with pytest.raises(ImageryError, match="scale slides"):
+            refuse_nonsense(index, chain, controlled=False)
+    else:
+        refuse_nonsense(index, chain, controlled=False)
+    refuse_nonsense(index, chain, controlled=True)

@@ -37,6 +37,7 @@ REFUSALS = [
     ("the positions contradict the photographs: 9 of 12 match each other, but only 2 where their positions", ()),
     ("the photographs fit together to 3.6 px only, and none has a position: not a map of the ground; give", ("3.6",)),
     ("the photographs fit together to 7.5 px only, leaning 28 degrees: oblique views cannot be", ("7.5", "28")),
+    ("the photographs have no positions and hang together in a chain whose scale slides 60 times from one", ("60",)),
     ("the baseline does not match: 1 of 8 frames found 12 common features, expected at least 40", ("8", "1", "12")),
     ("no baseline at /a/mosaic.tif: give an earlier mosaic.tif or its folder", ("/a/mosaic.tif", "mosaic.tif")),
     ("the photographs' positions span 30 km x 2 km at 3.0 cm: two places on one card, or a wrong", ("30", "2")),
