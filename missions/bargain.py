@@ -28,7 +28,7 @@ from missions.tracks import Tracks
 Tell = Callable[[int, int, str], None]
 _SEED = 1
 # Mending: rounds, and moves a sortie in each, from a temperature at which little is undone.
-_MENDINGS, _MENDING_MOVES, _WARM_S = 8, 300, 2.0
+_MENDINGS, _MENDING_MOVES, _WARM_S = 8, 300, 2.0  # each round half as warm again: what was stuck comes loose
 # Shares of the estimate within which a loop's energy is held to be its hills and detours, and is expected again.
 _STRAY = (0.9, 1.3)
 # Hidden ways home are looked for this much beyond the line of sight.
@@ -134,7 +134,7 @@ class _Bargain:
                     over += [share] if flown.energy_wh > share.limit_wh else []
             if not over:
                 return
-            self.exchange.anneal(_SEED + 1 + number, givers=over, hot_s=_WARM_S, moves=_MENDING_MOVES)
+            self.exchange.anneal(_SEED + 1 + number, givers=over, hot_s=_WARM_S * 1.5**number, moves=_MENDING_MOVES)
 
     def flown(self) -> tuple[list[tuple[int, Flown]], int]:
         """Sorties with their crews, each within its battery, and how many pieces no sortie reaches."""

@@ -35,6 +35,7 @@ Tell = Callable[[int, int, str], None]
 Closed = list[tuple[datetime | None, datetime | None]]
 # Sites whose sorties are cut together at first: a battery rarely serves more than two.
 _SITES_AT_ONCE = 6
+_SHUFFLES = 300
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,25 @@ def _day(task: Task, roster: Roster, sorties: list[Flown], crew: Crew) -> _Day:
     closed = [_closed_times(task, sortie) for sortie in sorties]
     if not sorties:
         return _Day([], CrewDay(crew, 0, 0.0, 0.0, 0.0, ()), [])
-    days = [
-        _on_the_clock(task, roster, [(sorties[index], closed[index]) for index in order], crew)
-        for order in _orders(sorties, closed)
-    ]
-    return min(days, key=lambda day: (len(day.late), day.day.busy_s))
+
+    def day(order: list[int]) -> _Day:
+        return _on_the_clock(task, roster, [(sorties[index], closed[index]) for index in order], crew)
+
+    def rank(found: _Day) -> tuple[int, float]:
+        return len(found.late), found.day.busy_s
+
+    order = min(_orders(sorties, closed), key=lambda tried: rank(day(tried)))
+    best = day(order)
+    random = np.random.default_rng(len(sorties))
+    for _ in range(_SHUFFLES):  # shifts are filled to the minute where sorties change places
+        if not best.late:
+            break
+        a, b = random.integers(len(order), size=2)
+        tried = order.copy()
+        tried[a], tried[b] = tried[b], tried[a]
+        if rank(found := day(tried)) < rank(best):
+            best, order = found, tried
+    return best
 
 
 def _on_the_clock(task: Task, roster: Roster, sorties: list[tuple[Flown, Closed]], crew: Crew) -> _Day:

@@ -33,9 +33,9 @@ _STRICT_AT = 0.8
 _HUNGER_S = 60.0
 # A metre out of sight (where nobody sees: farther than from the nearest site); a metre flown where the straight way
 # home is closed.
-_BEYOND_S_PER_M, _HIDDEN_S_PER_M = 1.0, 0.4
+_BEYOND_S_PER_M, _HIDDEN_S_PER_M = (0.7, 3.0), 0.4
 # What a second on the road counts: crews' shifts have room for it, but not for much.
-_ROAD_SHARE = 0.1
+_ROAD_SHARE = 0.3
 _LATE_SHARE = 0.15
 _STRETCH_TOO_MANY_S = 100.0
 _NEAR_SITES = 5
@@ -123,7 +123,7 @@ class Exchange:
         self._reach_m = [_reach(segment, sites, limits.range_m) for segment in segments]
         gap = sites[:, None, :] - sites[None, :, :]
         self._road_s = (limits.road_s_per_m * np.hypot(gap[..., 0], gap[..., 1])).tolist()
-        self._over_s = _OVER_S_PER_WH[0]
+        self._over_s, self._beyond_s = _OVER_S_PER_WH[0], _BEYOND_S_PER_M[0]
         self._lines: list[list[Span]] = []
         self._tracks: dict[int, list[Segment]] = {}
         for segment, whose in zip(segments, owner, strict=True):
@@ -161,7 +161,7 @@ class Exchange:
             aside, reach = segment.across_m - y, self._reach_m[segment.number]
             beyond_m = max(hypot(aside, a - x) - reach[first], 0.0) + max(hypot(aside, b - x) - reach[last], 0.0)
             if beyond_m > 0.0:
-                fine_s += _BEYOND_S_PER_M * beyond_m
+                fine_s += self._beyond_s * beyond_m
             shut = self.hidden(site, segment)
             if shut is not None:
                 fine_s += _HIDDEN_S_PER_M * (shut[last] - shut[first])
@@ -366,12 +366,13 @@ class Exchange:
         hot_s = hot_s or _HOT_S
         chosen = self.shares if givers is None else givers
         count = (moves or _MOVES_PER_SORTIE) * len(chosen)
-        strict_from, strict_to = _OVER_S_PER_WH if givers is None else (_OVER_S_PER_WH[1], _OVER_S_PER_WH[1])
         for number in range(count):
             if number % (count // _STAGES + 1) == 0:
                 done = number / count
                 heat_s = hot_s * (_COLD_S / hot_s) ** done
-                self._over_s = strict_from * (strict_to / strict_from) ** min(done / _STRICT_AT, 1.0)
+                strict = min(done / _STRICT_AT, 1.0) if givers is None else 1.0
+                self._over_s = _between(_OVER_S_PER_WH, strict)
+                self._beyond_s = _between(_BEYOND_S_PER_M, strict)
                 self._level_s = sum(self.busy_s) / len(self.busy_s)
                 self._weigh_again()
             share = chosen[int(generator.random() * len(chosen))]
@@ -388,6 +389,11 @@ class Exchange:
     def _weigh_again(self) -> None:
         for share in self.shares:
             share.seconds, share.wh, share.price = self._weighed(share, share.site, share.cells())
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    """From the first to the last in equal ratios."""
+    return ends[0] * (ends[1] / ends[0]) ** share
 
 
 def _reach(segment: Segment, sites: Array, range_m: float) -> list[float]:
