@@ -243,6 +243,27 @@ def _write_route(route: Route, sortie: Reread, frame: LocalFrame, out: Path, ste
     return [f"{stem}.waypoints", f"{stem}.plan"]
 
 
+def _missed(sortie: Reread, gaps: NDArray[np.bool_], frame: LocalFrame) -> Missed:
+    taken = np.flatnonzero(~gaps)
+    trailing = len(gaps) - 1 - int(taken[-1]) if len(taken) else len(gaps)
+    return Missed(sortie.sortie.short_id, frame.to_lonlat(sortie.exposures()[0][gaps]), trailing)
+
+
+def _write_rest(
+    sortie: Reread, gaps: NDArray[np.bool_], trailing: int, frame: LocalFrame, out: Path, speed_mps: float
+) -> list[str]:
+    """What is to be flown for a sortie's gaps: its end as a resume, the rest as a re-fly."""
+    runs = _stretches(gaps, sortie.exposures()[1])
+    begin = len(gaps) - trailing
+    resume = [run for run in runs if run[1] >= begin and run[0] >= begin - 1]
+    files: list[str] = []
+    for kind, part in (("refly", [run for run in runs if run not in resume]), ("resume", resume)):
+        route = again(sortie, part)
+        if route is not None:
+            files += _write_route(route, sortie, frame, out, f"{sortie.sortie.short_id}.{kind}", speed_mps)
+    return files
+
+
 def _free_name(folder: Path, source: Path) -> Path:
     """A name in a folder under which a photograph may lie: its own, unless another one has it already."""
     names = itertools.chain(
@@ -332,23 +353,12 @@ def ingest(
     missed, files = [], []
     for sortie in sorties:
         name = sortie.sortie.short_id
-        if name not in found:
-            continue
-        reach = near_m if near_m is not None else max(_NEAR_M, 0.5 * sortie.route.trigger_m)
-        gaps = _gaps(sortie, planned.xy(found[name]), reach)
-        if not gaps.any():
-            continue
-        places, stretch = sortie.exposures()
-        taken = np.flatnonzero(~gaps)
-        trailing = len(gaps) - 1 - int(taken[-1]) if len(taken) else len(gaps)
-        missed.append(Missed(name, frame.to_lonlat(places[gaps]), trailing))
-        runs = _stretches(gaps, stretch)
-        begin = len(gaps) - trailing
-        resume = [run for run in runs if run[1] >= begin and run[0] >= begin - 1]
-        for kind, part in (("refly", [run for run in runs if run not in resume]), ("resume", resume)):
-            route = again(sortie, part)
-            if route is not None:
-                files += _write_route(route, sortie, frame, out_dir, f"{name}.{kind}", speed_mps)
+        if name in found:
+            reach = near_m if near_m is not None else max(_NEAR_M, 0.5 * sortie.route.trigger_m)
+            gaps = _gaps(sortie, planned.xy(found[name]), reach)
+            if gaps.any():
+                missed.append(_missed(sortie, gaps, frame))
+                files += _write_rest(sortie, gaps, missed[-1].trailing, frame, out_dir, speed_mps)
     _write_missed(missed, plan.plan_id, out_dir)
     absent = tuple(sortie.sortie.short_id for sortie in sorties if sortie.sortie.short_id not in found)
     tell(3, 3, "done")
