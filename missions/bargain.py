@@ -15,7 +15,7 @@ from missions.coverage import OVERRUN_M
 from missions.dealing import Line
 from missions.estimate import Rates
 from missions.exchange import Cells, Exchange, Limits, Share
-from missions.flying import Flown, flown_loop, loop_cuts, most_stretches
+from missions.flying import Flown, drawn_wh, flown_loop, loop_cuts, most_stretches
 from missions.frame import Array
 from missions.part import Part
 from missions.request import Task
@@ -130,8 +130,9 @@ class _Bargain:
             for share in self.exchange.shares:
                 flown = self.laid(share) if share.spans else None
                 if flown is not None:
-                    share.dearer *= float(np.clip(flown.energy_wh / share.wh, *_STRAY))
-                    over += [share] if flown.energy_wh > share.limit_wh else []
+                    drawn = drawn_wh(self.task, flown, share.limit_wh)
+                    share.dearer *= float(np.clip(drawn / share.wh, *_STRAY))
+                    over += [share] if drawn > share.limit_wh else []
             if not over:
                 return
             self.exchange.anneal(_SEED + 1 + number, givers=over, hot_s=_WARM_S * 1.5**number, moves=_MENDING_MOVES)
@@ -141,7 +142,7 @@ class _Bargain:
         found, lost = [], 0
         for share in self.exchange.shares:
             flown = self.laid(share) if share.spans else None
-            if flown is not None and flown.energy_wh <= share.limit_wh:
+            if flown is not None and drawn_wh(self.task, flown, share.limit_wh) <= share.limit_wh:
                 found.append((share.crew, flown))
             elif share.spans:
                 halves, missed = self._parted(self._pieces(share.cells()), share)
@@ -165,7 +166,7 @@ class _Bargain:
         for first, last in ((0, half - 1), (half, len(pieces) - 1)):
             part = pieces.part(first, last)
             flown = flown_loop(self.task, self.part, self.tracks, part, home)
-            if flown is not None and flown.energy_wh <= share.limit_wh:
+            if flown is not None and drawn_wh(self.task, flown, share.limit_wh) <= share.limit_wh:
                 found.append(flown)
                 continue
             more, missed = self._parted(part, share)

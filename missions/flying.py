@@ -102,6 +102,12 @@ def items_of(route: Route) -> int:
     return len(route.points) + 3 + 2 * len(route.runs_m()) + 5 * len(route.stops)
 
 
+def drawn_wh(task: Task, sortie: Flown, limit_wh: float) -> float:
+    """A sortie's energy; more than its battery where hills make more items of it than the controller takes."""
+    crowded = items_of(sortie.route) / task.profile.max_waypoints
+    return sortie.energy_wh if crowded <= 1.0 else max(sortie.energy_wh, limit_wh * crowded)
+
+
 def _beyond(homes: Array, work: Pieces, range_m: float) -> NDArray[np.bool_]:
     """(homes, pieces): whether an end of a piece is farther from a home than the line of sight."""
     ends = np.stack([work.start, work.end])
@@ -154,23 +160,23 @@ def fly(task: Task, part: Part, work: Pieces, homes: Array, *, health: float | N
     dearer = np.ones(len(work))
     hidden = part.router.hidden(homes, work.start, work.end)
     best: list[tuple[Flown, Cut]] = []
-
-    def drawn_wh(sortie: Flown) -> float:
-        """Its energy; more than a battery where the ground's shape makes more items than the controller takes."""
-        crowded = items_of(sortie.route) / task.profile.max_waypoints
-        return sortie.energy_wh if crowded <= 1.0 else max(sortie.energy_wh, limit_wh * crowded)
-
     for number in range(_TRIES):
         cuts = split(work, homes, part.router, task.model, budget, dearer, hidden)
         tried = [(cut, _one(task, part, work, cut, homes)) for cut in cuts]
-        best = [(sortie, cut) for cut, sortie in tried if sortie is not None and drawn_wh(sortie) <= limit_wh]
-        wrong = np.array([drawn_wh(sortie) / cut.energy_wh if sortie is not None else 9.0 for cut, sortie in tried])
+        best = [
+            (sortie, cut)
+            for cut, sortie in tried
+            if sortie is not None and drawn_wh(task, sortie, limit_wh) <= limit_wh
+        ]
+        wrong = np.array(
+            [drawn_wh(task, sortie, limit_wh) / cut.energy_wh if sortie is not None else 9.0 for cut, sortie in tried]
+        )
         close = np.abs(wrong - 1).max(initial=0.0) < _CLOSE
         if len(best) == len(tried) and (number > 0 or len(tried) == 1 or close):
             break
         for factor, (cut, sortie) in zip(wrong, tried, strict=True):
             # First learn from every sortie, cheap or dear; then only take from those that are over the battery.
-            if number == 0 or sortie is None or drawn_wh(sortie) > limit_wh:
+            if number == 0 or sortie is None or drawn_wh(task, sortie, limit_wh) > limit_wh:
                 dearer[cut.first : cut.last + 1] *= factor * (1.0 if number == 0 else 1.003)
     reached = sum(cut.last - cut.first + 1 for _, cut in best)
     return [sortie for sortie, _ in best], len(work) - reached
