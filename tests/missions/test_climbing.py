@@ -12,6 +12,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flight.events import FlightEvent, ProgressEvent
+from flight.operation import Operation
 from missions.climbing import on_course
 from missions.errors import MissionsError
 from missions.export.wpl import read_waypoints
@@ -22,6 +24,7 @@ from missions.routing import Router
 from missions.sorties import Pieces
 from missions.terrain import Terrain
 from missions.verify import verify_plan
+from tests.flight.virtual import World
 from tests.missions.conftest import FRAME, Draw
 from tests.missions.test_brigade import hills
 from tests.missions.test_loops import MODEL, PROFILE, STRIP, rows
@@ -130,3 +133,28 @@ def test_a_climb_out_that_is_none_is_refused(draw: Draw, height_m: float) -> Non
     area = draw("a.geojson", [(shapely.box(0, 0, 400, 300), {})])
     with pytest.raises(MissionsError, match="climb-out height"):
         plan_patrol(PlanRequest(area, climb_out_m=height_m))
+
+
+@pytest.mark.slow
+def test_a_vehicle_flies_the_slopes_to_the_end(draw: Draw, tmp_path: Path) -> None:
+    area = draw("a.geojson", [(shapely.box(0, 0, 260, 120), {})])
+    lon, lat = (float(value) for value in FRAME.to_lonlat([(130.0, -260.0)])[0])
+    request = PlanRequest(area, sites=((lon, lat),), gsd_m=0.05, climb_out_m=25.0)
+    result = plan_patrol(request)
+    export_plan(result, tmp_path / "plan")
+    seen: list[FlightEvent] = []
+    world = World(1, [result.sorties[0].home], seed=1, gps_noise_m=0.5)
+    operation = Operation(
+        tmp_path / "plan", world.urls, tmp_path / "out", operator="lin", on_event=seen.append, on_sortie=None,
+        swap_battery=None, max_home_offset_m=30.0, speedup=1.0, key=None, overrides=(), obstacles=(),
+    )  # fmt: skip
+    operation.orders = operation.orders[:1]
+    (flown,) = world.run(operation.run()).sorties
+    assert flown.state == "landed", flown.why
+    looks = [event for event in seen if isinstance(event, ProgressEvent)]
+    away = np.hypot(*(FRAME.to_xy([(look.lon, look.lat) for look in looks]) - [130.0, -260.0]).T)
+    height = np.array([look.height_rel_m for look in looks])
+    full_m = result.sorties[0].strip.height_agl_m
+    sloping = (away > 15.0) & (height < full_m - 8.0)
+    assert sloping.any() and height[sloping].min() > 20.0
+    assert height.max() == pytest.approx(full_m, abs=3.0)
