@@ -39,10 +39,10 @@ Progress = Callable[[int, int, str], None]
 STAGGER_S = 60.0
 _SHARED_SITE_M = 30.0
 _TRIES = 6
-# Directions that are planned to the end: as many as keep a request of 3 km2 to about three seconds of CPU. Of the
-# benchmark's areas with the least gain over its baseline, 8 instead of 4 gave 1.0 % more on average, all of them 1.9 %.
-_LANES_PLANNED = 480
-_MOST_DIRECTIONS = 8
+# Directions that are planned to the end: as many as keep a request under about a second of CPU. Of the benchmark's areas
+# with the least gain over its baseline, 8 gave 1.0 % more on average at twice the CPU, all of them 1.9 % at three times.
+_LANES_PLANNED = 240
+_MOST_DIRECTIONS = 4
 
 
 def _nothing(done: int, total: int, what: str) -> None:
