@@ -78,6 +78,8 @@ class Levels:
             return
         health = item.rostered.machine.battery_health if item.rostered else self.task.request.battery_health
         for step in _STEPS:
+            if step < 0 and self.task.request.climb_out_m is not None:  # slopes would begin below the climb-out height
+                continue
             level_m = flown.strip.height_agl_m + step * LAYER_M
             if not _LOWEST_AGL_M <= level_m <= LEGAL_CEILING_AGL_M or not self._clear(flown.route, level_m):
                 continue
