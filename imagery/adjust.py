@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgError
 
 from imagery.blocks import BlockSolver
 from imagery.bundle import Knowledge, State, camera_points, cost, project_points, residuals, rotation
@@ -183,11 +184,9 @@ def _descend(
     order = by_frame(ties, know)
     for taken in range(most):
         for _ in range(6):
-            system = normal(state, know, order, damping, soft)
-            tried = moved(state, system, *solver(system))
-            del system
-            then = cost(tried, know, ties, soft)
-            if np.isfinite(then) and then < now:
+            tried = _stepped(state, normal(state, know, order, damping, soft), solver)
+            then = np.inf if tried is None else cost(tried, know, ties, soft)
+            if tried is not None and np.isfinite(then) and then < now:
                 break
             damping = max(1e-6, damping) * 10.0
         else:
@@ -197,6 +196,14 @@ def _descend(
         if gain < ENOUGH:
             return state, taken + 1
     return state, most
+
+
+def _stepped(state: State, system: Normal, solver: BlockSolver) -> State | None:
+    """A state after one step; None where the system is beyond factorising and needs more damping."""
+    try:
+        return moved(state, system, *solver(system))
+    except LinAlgError:
+        return None
 
 
 def moved(state: State, system: Normal, frames: Floats, border: Floats) -> State:

@@ -15,9 +15,8 @@ from imagery.files import Progress, quiet
 from imagery.neighbours import Pair
 from imagery.work import DescriptorStore, PairStore
 
-# Lowe's ratio on unit vectors; where places are predicted the search is local and distinctness means less.
+# Lowe's ratio on unit vectors.
 RATIO = 0.82
-GUIDED_RATIO = 0.9
 # MAGSAC's threshold as a share of the long side: a plane seen through an uncorrected lens bends by about this much.
 PLANE_SHARE = 0.006
 # Random pairs of brighton_beach and caliterra that do not overlap reach 9 at most.
@@ -73,14 +72,7 @@ def match_pairs(
     return verified
 
 
-def match_pair(
-    pair: Pair,
-    first: Keypoints,
-    second: Keypoints,
-    store: DescriptorStore,
-    predicted: NDArray[np.float64] | None = None,
-    radius_px: float = np.inf,
-) -> PairMatch | None:
+def match_pair(pair: Pair, first: Keypoints, second: Keypoints, store: DescriptorStore) -> PairMatch | None:
     """Matches two frames.
 
     Args:
@@ -88,8 +80,6 @@ def match_pair(
         first: Keypoints of the first frame.
         second: Keypoints of the second.
         store: Descriptors of both.
-        predicted: (n, 2) where the first frame's keypoints are expected in the second, NaN for not at all.
-        radius_px: How far from there to look.
 
     Returns:
         The verified matches, or None where there are too few to believe.
@@ -97,11 +87,7 @@ def match_pair(
     one, two = store.get(pair[0]), store.get(pair[1])
     if len(one) < MIN_INLIERS or len(two) < MIN_INLIERS:
         return None
-    if predicted is None:
-        index = mutual_matches(one, two, RATIO)
-    else:
-        near = np.linalg.norm(predicted[:, None, :] - second.xy[None, :, :], axis=2) <= radius_px
-        index = mutual_matches(one, two, GUIDED_RATIO, near)
+    index = mutual_matches(one, two, RATIO)
     if len(index) < MIN_INLIERS:
         return None
     inlier = verified(first.xy[index[:, 0]], second.xy[index[:, 1]])
@@ -111,13 +97,9 @@ def match_pair(
     return PairMatch(pair, index[inlier], len(index))
 
 
-def mutual_matches(
-    one: NDArray[np.float32], two: NDArray[np.float32], ratio: float, allowed: NDArray[np.bool_] | None = None
-) -> NDArray[np.int32]:
+def mutual_matches(one: NDArray[np.float32], two: NDArray[np.float32], ratio: float) -> NDArray[np.int32]:
     """(k, 2) matches that are each other's best and better than the second best by `ratio`, of unit vectors."""
     likeness = one @ two.T
-    if allowed is not None:
-        likeness[~allowed] = -1.0
     rows = np.arange(len(one))
     best = likeness.argmax(axis=1)
     score = likeness[rows, best].copy()

@@ -32,6 +32,7 @@ DARKEST, LIGHTEST = 12, 243
 DARK_SHARE = 0.3
 # Cells of the ground along the shorter side of a typical footprint: as large as what is averaged around a tie.
 CELLS_A_SIDE = 30
+MOST_CELLS_A_SIDE = 300
 # Samples of the ground in all: of very many frames every so-manieth cell is taken.
 MOST_SAMPLES = 400_000
 
@@ -105,8 +106,8 @@ def cell_size_m(scene: Sequence[View]) -> float:
 def on_cells(view: View, thumb: Thumb, ground: HeightGrid, cell_m: float) -> Cells:
     """A frame's small copy laid on cells of the ground."""
     west, south, east, north = view.bounds
-    left, right = int(np.floor(west / cell_m)), int(np.ceil(east / cell_m))
-    top, bottom = int(np.floor(-north / cell_m)), int(np.ceil(-south / cell_m))
+    left, right = _span(west, east, cell_m)
+    top, bottom = _span(-north, -south, cell_m)
     x, y = np.meshgrid((np.arange(left, right) + 0.5) * cell_m, -(np.arange(top, bottom) + 0.5) * cell_m)
     z = ground.at(x, y).astype(float)
     u, v = view.pixels(x, y, z)
@@ -119,6 +120,13 @@ def on_cells(view: View, thumb: Thumb, ground: HeightGrid, cell_m: float) -> Cel
     )
     rgb = cv2.remap(soft, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return Cells(top, left, at_u, at_v, np.asarray(rgb, np.float32), seen)
+
+
+def _span(low: float, high: float, cell_m: float) -> tuple[int, int]:
+    """Cells from one edge to the other; of a footprint far wider than the others' its middle."""
+    first, last = int(np.floor(low / cell_m)), int(np.ceil(high / cell_m))
+    spare = max(0, last - first - MOST_CELLS_A_SIDE)
+    return first + spare // 2, last - (spare - spare // 2)
 
 
 def sample_ground(scene: Sequence[View], thumb_of: Callable[[int], Thumb], ground: HeightGrid) -> Overlaps:

@@ -15,7 +15,6 @@ from imagery.checkpoint import Rounds, key_of, load_adjusted, save_adjusted
 from imagery.control import KnownPoints, join
 from imagery.errors import ImageryError
 from imagery.files import Progress, quiet
-from imagery.guided import guided_matches
 from imagery.index import Index
 from imagery.layout import lay_out
 from imagery.matching import PairMatch, match_pairs
@@ -114,7 +113,6 @@ def solve(
         )
     solution = _fitted(index, setting, state, know, matches, ground_z, work)
     if not setting.frame.is_local:
-        solution = _with_a_second_look(solution, index, know, store, work)
         solution = _upright(solution, index, work)
     progress(1, 1, "adjustment")
     return solution
@@ -144,20 +142,6 @@ def _fitted(
     return Solution(
         setting, state, adjusted.know, adjusted.ties, held, rms, placed, tuple(matches), level, adjusted.lens_held
     )
-
-
-def _with_a_second_look(
-    solution: Solution, index: Index, know: Knowledge, store: DescriptorStore, work: Path | None
-) -> Solution:
-    """Once more with what a guided search finds for frames of few ties, if that ties more of them."""
-    more = guided_matches(
-        solution.state, solution.know, solution.ties, index.keypoints, store, solution.matches, solution.ground_z
-    )
-    if not more:
-        return solution
-    matches = [*solution.matches, *more]
-    again = _fitted(index, solution.setting, solution.state, know, matches, solution.ground_z, work)
-    return again if again.placed.count("matched") >= solution.placed.count("matched") else solution
 
 
 def _upright(solution: Solution, index: Index, work: Path | None) -> Solution:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imagery.colour import Tone, even_out
-from imagery.overlaps import CELLS_A_SIDE, sample_ground
+from imagery.overlaps import CELLS_A_SIDE, MOST_CELLS_A_SIDE, on_cells, sample_ground
 from imagery.pairwise import overlap_colours
 from imagery.poses import FramePose, Lens, Placed
 from imagery.scene import View
@@ -93,3 +93,9 @@ def test_very_many_frames_are_sampled_more_thinly(ground: np.ndarray, monkeypatc
     some = sample_ground(scene, thumbs.__getitem__, GROUND)
     assert 0.1 * every.places < some.places < 0.3 * every.places
     assert sample_ground([looking_down(0.0, "gps")], thumbs.__getitem__, GROUND).places == 0
+
+
+def test_a_footprint_far_wider_than_the_others_is_sampled_in_its_middle(ground: np.ndarray) -> None:
+    cells = on_cells(looking_down(0.0), thumb(ground, 0.0), GROUND, 0.01)
+    assert cells.seen.shape == (MOST_CELLS_A_SIDE, MOST_CELLS_A_SIDE) and cells.seen.all()
+    assert abs(cells.left + MOST_CELLS_A_SIDE / 2) <= 1 and abs(cells.top + MOST_CELLS_A_SIDE / 2) <= 1
