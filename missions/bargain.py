@@ -14,13 +14,14 @@ import numpy as np
 from missions.coverage import OVERRUN_M
 from missions.dealing import Line
 from missions.estimate import Rates
-from missions.exchange import Cells, Exchange, Limits, Share
+from missions.exchange import Exchange
 from missions.flying import Flown, drawn_wh, flown_loop, loop_cuts, most_stretches
 from missions.frame import Array
 from missions.part import Part
 from missions.request import Task
 from missions.roster import Crew, Roster
 from missions.segments import Ownership, Segment, segments_of
+from missions.shares import Cells, Limits, Share
 from missions.sorties import Pieces
 from missions.timetable import drive_s_per_m
 from missions.tracks import Tracks

@@ -11,10 +11,8 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from math import hypot
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from missions.estimate import Rates, loop_m
 from missions.frame import Array
 from missions.segments import Segment
+from missions.shares import Cells, Gift, Hidden, Limits, Share, Span, joined, parted
 
 # Temperatures (seconds of flight) at the first and the last move.
 _HOT_S, _COLD_S = 40.0, 0.5
@@ -36,59 +35,15 @@ _HUNGER_S = 60.0
 _BEYOND_S_PER_M, _HIDDEN_S_PER_M = (0.7, 3.0), 0.4
 # What a second on the road counts: crews' shifts have room for it, but not for much.
 _ROAD_SHARE = 0.3
+# What a second counts by which a crew is busier than the mean one.
 _LATE_SHARE = 0.15
 _STRETCH_TOO_MANY_S = 100.0
 _NEAR_SITES = 5
+# Shares of moves: to another site, to another crew; of the others, along the line instead of across.
 _SHARE_SITE, _SHARE_CREW, _SHARE_ALONG = 0.08, 0.02, 0.55
+# A gift that makes its taker so many temperatures dearer than the whole giver is not weighed further.
 _HOPELESS = 8.0
 _STAGES = 60
-
-Cells = tuple[Segment, int, int]
-Hidden = Callable[[int, Segment], list[float] | None]
-
-
-class Span:
-    """A run of cells of one segment, of one sortie."""
-
-    __slots__ = ("first", "last", "owner", "segment")
-
-    def __init__(self, segment: Segment, first: int, last: int, owner: int) -> None:
-        self.segment, self.first, self.last, self.owner = segment, first, last, owner
-
-
-class Share:
-    """One sortie's work; `limit_wh` is its battery's, `dearer` what it draws over what is estimated."""
-
-    __slots__ = ("crew", "dearer", "limit_wh", "number", "price", "seconds", "site", "spans", "wh")
-
-    def __init__(self, number: int, site: int, crew: int, limit_wh: float) -> None:
-        self.number, self.site, self.crew, self.limit_wh = number, site, crew, limit_wh
-        self.dearer = 1.0
-        self.spans: list[Span] = []
-        self.seconds = self.wh = self.price = 0.0
-
-    def cells(self) -> list[Cells]:
-        """Its spans as plain tuples."""
-        return [(span.segment, span.first, span.last) for span in self.spans]
-
-
-class Gift(NamedTuple):
-    """Cells `first`..`last` of a span, for another sortie."""
-
-    taker: Share
-    span: Span
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What sorties keep: line of sight, stretches of lanes (the controller's waypoints); what swaps and roads take."""
-
-    range_m: float
-    stretches: int
-    swap_s: float
-    road_s_per_m: float
 
 
 class Exchange:
@@ -312,10 +267,10 @@ class Exchange:
         if gift is None:
             return
         taker = gift.taker
-        more = self._weighed(taker, taker.site, _joined(taker.cells(), gift))
+        more = self._weighed(taker, taker.site, joined(taker.cells(), gift))
         if more[2] - taker.price > giver.price + _HOPELESS * heat_s:  # more than all that the giver could save
             return
-        less = self._weighed(giver, giver.site, _parted(giver.cells(), gift))
+        less = self._weighed(giver, giver.site, parted(giver.cells(), gift))
         changes = {giver.crew: less[0] - giver.seconds}
         changes[taker.crew] = changes.get(taker.crew, 0.0) + more[0] - taker.seconds
         worse_s = more[2] + less[2] - taker.price - giver.price + self._late_s(changes)
@@ -401,31 +356,3 @@ def _reach(segment: Segment, sites: Array, range_m: float) -> list[float]:
     places = np.column_stack([segment.at_m, np.full(segment.cells + 1, segment.across_m)])
     gap = places[:, None, :] - sites[None, :, :]
     return [float(away) for away in np.maximum(np.hypot(gap[..., 0], gap[..., 1]).min(axis=1), range_m)]
-
-
-def _joined(cells: list[Cells], gift: Gift) -> list[Cells]:
-    """A sortie's cells with more of them."""
-    segment, first, last = gift.span.segment, gift.first, gift.last
-    found = []
-    for one in cells:
-        if one[0] is segment and (one[2] == first or one[1] == last):
-            first, last = min(first, one[1]), max(last, one[2])
-        else:
-            found.append(one)
-    found.append((segment, first, last))
-    return found
-
-
-def _parted(cells: list[Cells], gift: Gift) -> list[Cells]:
-    """A sortie's cells without some of one span's."""
-    segment, first, last = gift.span.segment, gift.first, gift.last
-    found = []
-    for one in cells:
-        if one[0] is segment and one[1] <= first and last <= one[2]:
-            if one[1] < first:
-                found.append((segment, one[1], first))
-            if last < one[2]:
-                found.append((segment, last, one[2]))
-        else:
-            found.append(one)
-    return found

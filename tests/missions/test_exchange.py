@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from missions.coverage import OVERRUN_M, Lanes, Strip
 from missions.energy import FlightModel
 from missions.estimate import Rates, loop_m
-from missions.exchange import Exchange, Limits, Share
+from missions.exchange import Exchange
 from missions.loops import looped
 from missions.route import build_route
 from missions.routing import Router
 from missions.segments import Ownership, Segment, segments_of
+from missions.shares import Limits, Share
 from missions.sorties import Pieces
 from missions.tracks import Tracks
 from tests.missions.test_loops import MODEL, STRIP
