@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from datetime import timedelta
 from pathlib import Path
@@ -75,16 +76,51 @@ def synthetic_block(side: int, ties_a_frame: int = 64, seed: int = 0):
     )
 
 
+class PatchedGround:
+    """Endless ground of a hundred thousand pieces of a real orthophoto, each cut anywhere and turned at random.
+
+    A mirrored orthophoto (the release before) has a point symmetry at every corner and comes again every 400 m: frames
+    of opposite lanes then match where they must not, and 125 m off was a perfect fit.
+    """
+
+    def __init__(self, ortho: Path, piece_px: int = 256) -> None:
+        with rasterio.open(ortho) as source:
+            picture = source.read((1, 2, 3)).transpose(1, 2, 0)[:, :, ::-1]
+            valid = source.read_masks(1) > 0
+        valid &= picture.any(axis=2)
+        self._picture, self._size = np.ascontiguousarray(picture), piece_px
+        # Corners from which a whole piece shows something, and not water alone.
+        whole = cv2.boxFilter(valid.astype(np.float32), -1, (piece_px, piece_px), anchor=(0, 0))
+        grey = cv2.cvtColor(self._picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        mean, square = (cv2.boxFilter(side, -1, (piece_px, piece_px), anchor=(0, 0)) for side in (grey, grey * grey))
+        good = (whole > 0.999) & (square - mean * mean > 20.0**2)
+        good[-piece_px:], good[:, -piece_px:] = False, False
+        self._corners = np.argwhere(good)
+        self._piece = functools.lru_cache(maxsize=400)(self._cut)
+
+    def _cut(self, row: int, column: int) -> np.ndarray:
+        rng = np.random.default_rng((row + 100_000, column + 100_000))
+        top, left = self._corners[rng.integers(len(self._corners))]
+        piece = np.rot90(self._picture[top : top + self._size, left : left + self._size], int(rng.integers(4)))
+        return np.ascontiguousarray(piece[:, ::-1] if rng.integers(2) else piece)
+
+    def window(self, top: int, left: int, bottom: int, right: int) -> np.ndarray:
+        """(h, w, 3) of the ground's pixels from top, left to bottom, right."""
+        size = self._size
+        rows, columns = range(top // size, -(-bottom // size)), range(left // size, -(-right // size))
+        whole = np.vstack([np.hstack([self._piece(r, c) for c in columns]) for r in rows])
+        return whole[top - rows.start * size : bottom - rows.start * size,
+                     left - columns.start * size : right - columns.start * size]  # fmt: skip
+
+
 def fly_over_orthophoto(folder: Path, ortho: Path, frames: int, seed: int = 0) -> Path:
-    """A connected block of 2 MP photographs of an endless mirror of a real orthophoto, 75/65, GPS noise 2 m.
+    """A connected block of 2 MP photographs of endless ground cut from a real orthophoto, 75/65, GPS noise 2 m.
 
     Cheap on purpose (0.08 CPU-s a frame): the ground is flat, so this measures memory and time, not accuracy.
     Photographs that are there already are kept.
     """
     rng = np.random.default_rng(seed)
-    with rasterio.open(ortho) as source:
-        picture = np.ascontiguousarray(source.read((1, 2, 3)).transpose(1, 2, 0)[:, :, ::-1])
-    ground = np.vstack([np.hstack([picture, picture[:, ::-1]]), np.hstack([picture, picture[:, ::-1]])[::-1]])
+    ground = PatchedGround(ortho)
     gsd_m, camera = 0.1, CAMERA_2MP
     height = camera.height_for_gsd_m(gsd_m)
     focal = height / gsd_m
@@ -118,9 +154,9 @@ def fly_over_orthophoto(folder: Path, ortho: Path, frames: int, seed: int = 0) -
 
 
 def _seen(
-    ground: np.ndarray, x: float, y: float, yaw: float, focal: float, tilt: np.ndarray, size: tuple[int, int]
+    ground: PatchedGround, x: float, y: float, yaw: float, focal: float, tilt: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
-    """What a slightly tilted camera over the mirrored ground sees; x, y, focal in pixels of the ground."""
+    """What a slightly tilted camera over the ground sees; x, y, focal in pixels of the ground."""
     width, height = size
     sin, cos = math.sin(yaw), math.cos(yaw)
     # Image to ground: right is (cos, sin), down is (-sin, cos) with y running south.
@@ -130,7 +166,6 @@ def _seen(
     corners = to_ground @ np.array([[0, width, width, 0], [0, 0, height, height], [1, 1, 1, 1]])
     low = np.floor((corners[:2] / corners[2]).min(axis=1)).astype(int) - 2
     high = np.ceil((corners[:2] / corners[2]).max(axis=1)).astype(int) + 2
-    columns, rows = (np.arange(low[k], high[k]) % ground.shape[1 - k] for k in (0, 1))
-    part = ground[rows[:, None], columns]
+    part = ground.window(low[1], low[0], high[1], high[0])
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])
     return cv2.warpPerspective(part, shift @ to_ground, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
