@@ -1,16 +1,20 @@
 """A lower bound on the flight time of a brigade's day that no plan with these lanes, sites and batteries can beat.
 
 Assumed: lanes in the direction of the sweep at the camera's spacing, as the planner lays them, each flown once at the
-cruise speed; an aircraft leaves from and returns to one site; what it photographs lies within the line of sight of that
-site; time and energy by the aircraft's own model; vertical climb and descent. Nothing is assumed of how lanes are dealt
-to sorties, ordered, or cut.
+cruise speed; ways between lanes straight, with a corner at either end; an aircraft leaves from and returns to one site;
+what it photographs lies within the line of sight of that site; time and energy by the aircraft's own model. Nothing is
+assumed of how lanes are dealt to sorties, ordered, or cut, nor of climbs: on course they take no less until the first
+photograph than straight up.
 
 1. A row of lanes takes at least as many visits by sorties as discs of line of sight are needed to hold its lanes:
    counted exactly, row by row, by taking again and again the site that sees farthest from where the last one ended.
 2. A sortie that visits r rows, d apart, flies at least 2 (r - 1) d aside, out and back, and turns twice between two
    rows: with the cheapest slant of the way across, each further row costs `row_s`.
-3. Each sortie climbs, descends, starts and stops.
-4. There are at least as many sorties as the energy of all this takes batteries, at the lowest power in level flight for
+3. All that a sortie photographs lies on a stretch of two lines of sight along the lanes: after as many metres of lanes
+   it must have turned back. Such a turn takes `back_s` more than the cheapest change of rows.
+4. Each sortie climbs, descends, starts and stops; one that flies at two heights climbs to the higher one, which takes
+   no less than the mean weighed by what it draws for either; what it draws beside lanes counts for the lower one.
+5. There are at least as many sorties as the energy of all this takes batteries, at the lowest power in level flight for
    what is not along lanes.
 """
 
@@ -124,17 +128,31 @@ def _anywhere(low: Array, high: Array, width: float) -> int:
     return count
 
 
-def row_s(model: FlightModel, lane_m: float) -> float:
-    """Seconds that a further row costs a sortie at least: the cheapest way across to it, and as far back again."""
-    speed = model.profile.cruise_mps
-    extra = []
+def _changes(model: FlightModel, lane_m: float) -> tuple[float, float]:
+    """Seconds that a change to the next row takes at least, and one after which the aircraft flies the other way."""
+    onward, back = [], []
+    alone_s = model.route(np.array([(0.0, 0.0), (2 * _LONG_M, 0.0)]))[0]
     for angle in _SLANTS:
         ahead = lane_m / math.tan(angle)
         for way in (1.0, -1.0):  # the next row is flown on, or back
             points = np.array([(-_LONG_M, 0.0), (0.0, 0.0), (ahead, lane_m), (ahead + way * _LONG_M, lane_m)])
-            alone = model.route(np.array([(0.0, 0.0), (2 * _LONG_M, 0.0)]))[0]
-            extra.append(model.route(points)[0] - alone)
-    return min(extra) + lane_m / speed
+            extra_s = model.route(points)[0] - alone_s
+            onward.append(extra_s)
+            if way < 0 or ahead < 0:
+                back.append(extra_s)
+    return min(onward), min(back)
+
+
+def row_s(model: FlightModel, lane_m: float) -> float:
+    """Seconds that a further row costs a sortie at least: the cheapest way across to it, and as far back again."""
+    return _changes(model, lane_m)[0] + lane_m / model.profile.cruise_mps
+
+
+def back_s(model: FlightModel, lane_m: float) -> float:
+    """Seconds that turning back costs at least beyond a change of rows; on one row it is a full stop."""
+    onward_s, turned_s = _changes(model, lane_m)
+    stop_s = float(model.corner_s(np.array([-1.0]), model.profile.cruise_mps)[0])
+    return min(turned_s - onward_s, stop_s)
 
 
 def _grid_rows(lanes: Lanes, across: Array, lane_m: float) -> tuple[NDArray[np.int64], float]:
@@ -162,31 +180,61 @@ def lower_bound(parts: Sequence[Swept], model: FlightModel, battery_wh: float, r
         battery_wh: What a battery may give, the reserve left out.
         range_m: Line of sight.
     """
-    lanes_s, energy_wh, per_sortie_wh = 0.0, 0.0, 0.0
-    visits, unseen_m = 0, 0.0
-    sortie_s = math.inf
     least_w = _least_w(model)
-    counted = []
-    for part in parts:
-        _, seconds, energy = model.straight(part.lanes.end - part.lanes.start)
-        _, _, back = model.straight(part.lanes.start - part.lanes.end)
-        lanes_s += float(seconds.sum())
-        energy_wh += float(np.minimum(energy, back).sum())
-        mine, lost_m, spacing = rows_visited(part.lanes, part.lane_m, part.sites, range_m)
-        counted.append((mine, row_s(model, spacing)))
-        visits, unseen_m = visits + mine, unseen_m + lost_m
-        up, down = model.climb(part.height_m), model.descent(part.height_m)
-        stop_s = float(model.corner_s(np.array([-1.0]), model.profile.cruise_mps)[0])
-        if up[0] + down[0] + stop_s < sortie_s:
-            sortie_s, per_sortie_wh = up[0] + down[0] + stop_s, up[1] + down[1] + least_w * stop_s / 3600
-    rows_s = sum(mine * cost for mine, cost in counted)
-    dearest_s = max(cost for _, cost in counted)  # the first row of a sortie is free: at most the dearest of them
-    sorties = 1
+    found = [_needed(part, model, least_w, range_m) for part in parts]
+    # The first row and the first pass of a sortie are free: at most the dearest of them.
+    free_s = max(one.row_s for one in found) + max(one.back_s for one in found)
+    usable_wh = battery_wh - min(one.sortie_wh for one in found)
+    beside_s = sum(one.visits * one.row_s + one.passes * one.back_s for one in found)
+    sorties, lanes_wh = 1.0, sum(one.lanes_wh for one in found)
     for _ in range(50):
-        fixed_s = max(rows_s - sorties * dearest_s, 0.0)
-        needed = (energy_wh + least_w * fixed_s / 3600) / (battery_wh - per_sortie_wh)
-        if math.ceil(needed - 1e-9) == sorties:
+        needed = (lanes_wh + least_w * max(beside_s - sorties * free_s, 0.0) / 3600) / usable_wh
+        if abs(needed - sorties) < 1e-6:
             break
-        sorties = math.ceil(needed - 1e-9)
-    fixed_s = max(rows_s - sorties * dearest_s, 0.0)
-    return Bound(lanes_s + fixed_s + sorties * sortie_s, lanes_s, visits, sorties, unseen_m)
+        sorties = needed
+    filled = [one.lanes_wh / usable_wh for one in found]
+    sorties_s = sum(count * one.sortie_s for count, one in zip(filled, found, strict=True))
+    sorties_s += max(sorties - sum(filled), 0.0) * min(one.sortie_s for one in found)
+    lanes_s = sum(one.lanes_s for one in found)
+    return Bound(
+        flight_s=lanes_s + max(beside_s - sorties * free_s, 0.0) + sorties_s,
+        lanes_s=lanes_s,
+        visits=sum(one.visits for one in found),
+        sorties=math.ceil(sorties - 1e-6),
+        unseen_m=sum(one.unseen_m for one in found),
+    )
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """What one part needs, see the numbers above; `sortie_s` and `sortie_wh` of a sortie to its height."""
+
+    lanes_s: float
+    lanes_wh: float
+    visits: int
+    unseen_m: float
+    passes: float
+    row_s: float
+    back_s: float
+    sortie_s: float
+    sortie_wh: float
+
+
+def _needed(part: Swept, model: FlightModel, least_w: float, range_m: float) -> _Needed:
+    vectors = part.lanes.end - part.lanes.start
+    _, seconds, energy = model.straight(vectors)
+    _, _, back = model.straight(-vectors)
+    visits, unseen_m, spacing = rows_visited(part.lanes, part.lane_m, part.sites, range_m)
+    up, down = model.climb(part.height_m), model.descent(part.height_m)
+    stop_s = float(model.corner_s(np.array([-1.0]), model.profile.cruise_mps)[0])
+    return _Needed(
+        lanes_s=float(seconds.sum()),
+        lanes_wh=float(np.minimum(energy, back).sum()),
+        visits=visits,
+        unseen_m=unseen_m,
+        passes=max(float(np.hypot(*vectors.T).sum()) - unseen_m, 0.0) / (2 * range_m),
+        row_s=row_s(model, spacing),
+        back_s=back_s(model, spacing),
+        sortie_s=up[0] + down[0] + stop_s,
+        sortie_wh=up[1] + down[1] + least_w * stop_s / 3600,
+    )

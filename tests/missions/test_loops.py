@@ -11,7 +11,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks._city_bound import Swept, lower_bound, rows_visited
+from benchmarks._city_bound import Swept, back_s, lower_bound, row_s, rows_visited
 from missions.aircraft import load_profile
 from missions.cells import _along_lanes, _whole_batteries
 from missions.coverage import OVERRUN_M, Lanes, Strip, cover
@@ -173,3 +173,18 @@ def test_a_day_flies_no_less_than_the_bound_and_its_time_adds_up(draw: Draw, tmp
     swept = Swept(lanes, task.frame.to_xy(request.sites), task.strip.lane_m, task.strip.height_agl_m)
     bound = lower_bound([swept], task.model, task.model.budget_wh(), 1500.0)
     assert 0.8 * flown_s < bound.flight_s < flown_s
+
+
+@pytest.mark.parametrize("count", [2, 4, 10])
+@pytest.mark.parametrize(
+    ("length_m", "home"), [(1780.0, (0.0, -30.0)), (2900.0, (0.0, 200.0)), (600.0, (300.0, -30.0))]
+)
+def test_no_loop_takes_less_than_the_bound(count: int, length_m: float, home: tuple[float, float]) -> None:
+    work, place = rows(count, length_m), np.array(home)
+    route = build_route(looped(work, place, Router([]), MODEL, STRIP), place, Router([]), STRIP)
+    seconds, energy_wh = route.time_and_energy(MODEL)
+    lanes = Lanes(np.minimum(work.start, work.end), np.maximum(work.start, work.end), work.lane, 0.0)
+    swept = Swept(lanes, place[None, :], STRIP.lane_m, STRIP.height_agl_m)
+    bound = lower_bound([swept], MODEL, energy_wh, 1500.0)
+    assert 0.8 * seconds < bound.flight_s < seconds
+    assert 0.0 < back_s(MODEL, STRIP.lane_m) < row_s(MODEL, STRIP.lane_m)
