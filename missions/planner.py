@@ -39,8 +39,9 @@ Progress = Callable[[int, int, str], None]
 STAGGER_S = 60.0
 _SHARED_SITE_M = 30.0
 _TRIES = 6
-# Directions that are planned to the end: as many as keep a request under about a second of CPU. Of the benchmark's areas
-# with the least gain over its baseline, 8 gave 1.0 % more on average at twice the CPU, all of them 1.9 % at three times.
+# Directions that are planned to the end: as many as keep a request under about a second of CPU. Of the benchmark's
+# areas with the least gain over its baseline, 8 gave 1.0 % more on average at twice the CPU, all of them 1.9 % at three
+# times.
 _LANES_PLANNED = 240
 _MOST_DIRECTIONS = 4
 

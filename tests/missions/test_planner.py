@@ -169,7 +169,7 @@ def test_what_cannot_be_reached_is_refused_by_name(draw: Draw) -> None:
 def test_nothing_in_reach_is_an_error(draw: Draw) -> None:
     area = draw("a.geojson", [(shapely.box(0, 0, 300, 300), {})])
     site = tuple(FRAME.to_lonlat([(12_000, 0)])[0])
-    with pytest.raises(MissionsError, match="nearer --site"):
+    with pytest.raises(MissionsError, match="nearer to them with --site"):
         plan_patrol(PlanRequest(area, gsd_m=0.08, sites=(site,)))
 
 
