@@ -99,6 +99,7 @@ def test_shifts_too_short_are_the_reason_given(draw: Draw, tmp_path: Path) -> No
         plan_patrol(request)
 
 
+@pytest.mark.slow
 def test_crews_without_a_minute_to_spare_wait_with_all_that_follows(draw: Draw, tmp_path: Path) -> None:
     """Worn batteries over one field: sorties follow one another at once and the crews cross all day."""
     area = draw("a.geojson", [(shapely.box(0, 0, 1300, 1300), {})])
@@ -123,6 +124,7 @@ def hills(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_over_rough_ground_no_sortie_has_more_items_than_the_controller_takes(draw: Draw, tmp_path: Path) -> None:
     """Waypoints that follow the ground count as well: these lanes made 244 items, and a remote froze above 200."""
     area = draw("a.geojson", [(shapely.box(0, 0, 1800, 1500), {})])
@@ -184,3 +186,20 @@ def test_ground_heights_are_interpolated_and_gaps_named(tmp_path: Path) -> None:
         terrain.at(np.array([[119.5, 35.0]]))
     with pytest.raises(MissionsError, match="no raster"):
         Terrain.open(tmp_path / "none.tif")
+
+
+def test_a_corridor_with_bends_is_seen_whole_by_a_brigade(draw: Draw, tmp_path: Path) -> None:
+    road = draw("a.geojson", [(shapely.LineString([(0, 0), (1200, 100), (1700, 900)]), {})])
+    sites = draw("s.geojson", [(shapely.Point(900, -80), {})])
+    request = PlanRequest(
+        road,
+        product="corridor",
+        width_m=200.0,
+        sites=read_sites(sites),
+        roster=roster(tmp_path / "r.json"),
+        aircraft="mavic3e",
+        gsd_m=0.03,
+    )
+    result = plan_patrol(request)
+    assert result.coverage.seen_once >= 0.999
+    assert not [item for item in result.refused if "lane" in item.what or "sorties" in item.what]

@@ -302,7 +302,7 @@ def test_the_cells_of_a_day_hang_together() -> None:
     assert "far" in {item.cell.code for item in choose(rank([*cells, far], day), 12.05 * 9e4)[0]}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     places=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60)), min_size=1, max_size=40, unique=True),
     reach=st.floats(0.5, 30.0),
