@@ -307,7 +307,7 @@ def plan_brigade(task: Task, roster: Roster, parts: Sequence[Part], tell: Tell) 
     crews = crews_of(roster, task.profile)
     weighed = [tuple(sweeps(part.target, part.strip, task.model, task.request.objective)) for part in parts]
     laid = [Laid.of(task, part, best[0].direction_rad) for part, best in zip(parts, weighed, strict=True)]
-    lines = lines_of(task, roster, crews, [one for one in laid if one is not None], tell)
+    lines = lines_of(task, roster, crews, list(itertools.chain.from_iterable(laid)), tell)
     units, lost = _units(task, roster, lines, tell)
     visits = _visits(task, roster, crews)
     units += [_Unit(-1, 0, 0, one.home, one.duration_s + roster.swap_s, one) for one in visits.flown]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from missions.cells import CHUNK_M, deal
 from missions.errors import MissionsError
 from missions.frame import Array
-from missions.part import Part, lanes_in
+from missions.part import Part, lanes_by_direction
 from missions.request import Task
 from missions.roster import Crew, Roster
 from missions.routing import Router
@@ -84,10 +84,13 @@ class Laid:
     sites: Array
 
     @staticmethod
-    def of(task: Task, part: Part, direction_rad: float) -> Laid | None:
-        """Lays the lanes; None where there is nothing to see."""
-        lanes = lanes_in(task, part, direction_rad)
-        return Laid(part, Tracks.of(lanes, part.strip), _sites(task, part)) if len(lanes) else None
+    def of(task: Task, part: Part, direction_rad: float) -> list[Laid]:
+        """Lays the lanes, those of each direction by themselves; none where there is nothing to see."""
+        return [
+            Laid(part, Tracks.of(lanes, part.strip), _sites(task, part))
+            for lanes in lanes_by_direction(task, part, direction_rad)
+            if len(lanes)
+        ]
 
 
 def _jobs(task: Task, roster: Roster, laid: Laid, health: Array, tell: Tell) -> list[Job]:
