@@ -57,27 +57,27 @@ def kept(work: Path, pattern: str) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume") / "frames"
-    fly(folder, Ground(), lanes=2, per_lane=4, camera=Camera(640, 480, 450.0))
+    fly(folder, Ground(), lanes=2, per_lane=3, camera=Camera(640, 480, 450.0))
     return folder
 
 
 def test_killed_at_every_stage_and_still_the_same(
     frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small tiles, in the killed runs too: of eight photographs several must complete one before the last does.
+    # Small tiles, in the killed runs too: of six photographs several must complete one before the last does.
     for module in (cog, compose):
         monkeypatch.setattr(module, "TILE_PX", 256)
     out = tmp_path / "mosaic.tif"
     work = work_folder(out)
-    kill_at(frames, out, "features", 4)
+    kill_at(frames, out, "features", 3)
     features = kept(work, "features-*/*.npz")
-    assert len(features) >= 4
+    assert len(features) >= 3
     assert (tmp_path / "preview.tif").exists()
-    kill_at(frames, out, "heights", 3)
+    kill_at(frames, out, "heights", 2)
     adjusted, heights = kept(work, "adjusted-*.npz"), kept(work, "heights/*.npy")
-    assert len(adjusted) == 1 and len(heights) >= 3
+    assert len(adjusted) == 1 and len(heights) >= 2
     assert features.items() <= kept(work, "features-*/*.npz").items()
-    kill_at(frames, out, "mosaic", 4)
+    kill_at(frames, out, "mosaic", 3)
     assert adjusted == kept(work, "adjusted-*.npz") and heights.items() <= kept(work, "heights/*.npy").items()
     (journal,) = work.glob("mosaic-*/*.journal")
     before = journal.read_bytes()
@@ -110,7 +110,7 @@ def test_blocks_of_several_workers_make_one_mosaic(frames: Path, tmp_path: Path)
     stitch(frames, out, options, lambda n, total, what: laid.append(what))
     assert "mosaic" not in laid
     stitch(frames, tmp_path / "mosaic.tif", options)
-    assert read_report(out.with_name("mosaic.json")).frames_matched == 8
+    assert read_report(out.with_name("mosaic.json")).frames_matched == 6
     with rasterio.open(out) as one, rasterio.open(tmp_path / "mosaic.tif") as two:
         assert np.array_equal(one.read(), two.read())
         assert one.overviews(1) == two.overviews(1)
