@@ -51,7 +51,7 @@ class Town:
         kept: list[tuple[Candidate, Weighable]] = []
         for family, mine in weights.items():
             some = [w for w in self.found if w.family == family]
-            first = [replace(w.evidence, looks=()) for w in some]
+            first = [replace(w.evidence, looks=(), edge=False) for w in some]
             kept += [(_weighed(some[i], mine), some[i]) for i in worth_a_look(first, mine, self.area_m2, False)]
         permitted = {id(candidate): w.permitted for candidate, w in kept}
         found = tuple(

@@ -135,6 +135,7 @@ def _gathered(
     evidence = _evidence(proposal, height, tuple(p for _, p in again), before)
     if posed and proposal.unsure is None and len(looks) < FEWEST_VIEWS:
         proposal = replace(proposal, unsure=f"edge of the survey: {len(looks)} frames show it")
+        evidence = replace(evidence, edge=True)
     return Gathered(proposal, evidence, height, tuple(ordered[:BEST_FRAMES]), len(seen_in), len(again))
 
 

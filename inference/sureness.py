@@ -46,6 +46,7 @@ DEFAULT = {
     "narrow": 0.0,
     "lorry": 0.0,
     "size": 0.0,
+    "edge": 0.0,
 }
 # The network's word, the frames, the rise and the size can only speak for a thing; flatness and an earlier day that
 # looked the same only against it.
@@ -72,6 +73,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "narrow": (-4, 0),
     "lorry": (-4, 0),
     "size": (0, 3),
+    "edge": (-4, 0),
 }
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
 
@@ -94,6 +96,7 @@ class Evidence:
         green: Excess green inside, or None.
         rough_m: Spread of the rise within a metre, or None.
         risen: The surface alone proposed it.
+        edge: Too few frames could show it: it lies at the survey's edge, where one picture's lean passes for a thing.
     """
 
     mean: float
@@ -109,6 +112,7 @@ class Evidence:
     green: float | None = None
     rough_m: float | None = None
     risen: bool = False
+    edge: bool = False
 
 
 def logit(p: float) -> float:
@@ -122,10 +126,11 @@ def features(evidence: Evidence) -> dict[str, float]:
 
     `looks` is the mean log-odds over the frames; `height` how far the rise stands above 0.7 m, in units of its noise;
     `flat` 1 where the surface is known not to have risen half a metre; `rise` 1 where it rose at all (a heap does);
-    `before` the log-odds on the earlier day: what fires on both days is mostly a texture. `risen` and what follows
-    weigh what the surface proposes: `tall` how a rise stands to a car's, `built` and `appeared` what the network says
-    is built there now and was not then, `green` leaves, `rough` wrong matches and crowns, `narrow` the edges of
-    standing walls, `lorry` a vehicle's measures away from any house, `size` the area of what rose.
+    `before` the log-odds on the earlier day: what fires on both days is mostly a texture; `edge` 1 at the
+    survey's edge. `risen` and what follows weigh what the surface proposes: `tall` how a rise stands to a car's,
+    `built` and `appeared` what the network says is built there now and was not then, `green` leaves, `rough` wrong
+    matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house, `size`
+    the area of what rose.
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)
@@ -142,6 +147,7 @@ def features(evidence: Evidence) -> dict[str, float]:
         "before": 0.0 if evidence.before is None else logit(evidence.before),
         "compared": 0.0 if evidence.before is None else 1.0,
         "measured": 0.0 if rise is None else 1.0,
+        "edge": float(evidence.edge),
     } | _features_of_what_rose(evidence)
 
 

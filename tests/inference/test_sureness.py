@@ -99,3 +99,12 @@ def test_what_rose_alone_is_told_from_a_car_by_its_height() -> None:
     risen = Evidence(0.05, 0.05, 9.0, height_m=1.3, risen=True)
     assert features(risen)["tall"] < 0 < features(replace(risen, height_m=2.3))["tall"]
     assert features(replace(risen, risen=False))["tall"] == 0.0
+
+
+def test_the_surveys_edge_can_only_speak_against_a_candidate() -> None:
+    evidence, truth = _drawn(400, 5)
+    edges = [replace(e, edge=not real) for e, real in zip(evidence, truth, strict=True)]
+    weights = fit(edges, truth)
+    assert weights["edge"] < -0.5
+    inside = replace(evidence[0], edge=False)
+    assert probability(replace(inside, edge=True), weights) < probability(inside, weights)
