@@ -23,6 +23,9 @@ TOLD_HEIGHT_SIGMA = 0.15
 LEAST_CORRECTION = 0.01
 # Positions that miss the photographs' own shape by this share of their spread, and this many metres, are not theirs.
 CONTRADICTS_SHARE, CONTRADICTS_M = 0.35, 10.0
+# A receiver that lags misses by as much (14 m over 41 m on half of one card), and yet draws the flight: positions that
+# tell this share of the photographs' own shape (there 0.86) are poor, not others', up to half their spread.
+TELLS_SHAPE, LAGS_SHARE = 0.6, 0.5
 # Fewer matches than this share beside each other: it is worth a look whether they match elsewhere.
 FEW_BESIDE = 0.5
 # A frame that matches nothing and lies further than this from all that match is a wrong position or another place.
@@ -81,6 +84,13 @@ def misfit_m(solution: Solution) -> Floats:
     return np.asarray(np.hypot(off[:, 0], off[:, 1]))
 
 
+def _likeness(claimed: Floats, found: Floats) -> float:
+    """Share of the variance of one set of places (n, 2) that the other tells by the best turn and scale, 0..1."""
+    a, b = ((places - places.mean(axis=0)) @ np.array([1.0, 1.0j]) for places in (claimed, found))
+    both = float(np.vdot(a, a).real * np.vdot(b, b).real)
+    return float(abs(np.vdot(a, b)) ** 2 / both) if both > 0 else 0.0
+
+
 def refuse_contradiction(solution: Solution) -> None:
     """Refuses positions that are not these photographs'.
 
@@ -95,7 +105,8 @@ def refuse_contradiction(solution: Solution) -> None:
     gps = solution.setting.gps[known, :2]
     spread = float(np.median(np.hypot(*(gps - np.median(gps, axis=0)).T)))
     typical = float(np.median(off[known]))
-    if typical > max(CONTRADICTS_M, CONTRADICTS_SHARE * spread):
+    lags = typical < LAGS_SHARE * spread and _likeness(gps, solution.state.C[known, :2]) >= TELLS_SHAPE
+    if typical > max(CONTRADICTS_M, CONTRADICTS_SHARE * spread) and not lags:
         raise ImageryError(
             f"the positions contradict the photographs: they miss by {typical:.0f} m where they spread over "
             f"{spread:.0f} m; check that the log belongs to these photographs (order, clock, columns), or remove the "

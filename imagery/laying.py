@@ -14,7 +14,7 @@ from imagery.errors import ImageryError
 from imagery.files import Progress
 from imagery.heights import Surface, coarse, from_dense
 from imagery.options import StitchOptions
-from imagery.overlaps import sample_ground, sample_overlaps
+from imagery.overlaps import MOST_SAMPLES, sample_ground, sample_overlaps
 from imagery.pairwise import OverlapColours, overlap_colours
 from imagery.poses import Poses
 from imagery.scene import View, native_gsd_m, union_bounds, views
@@ -73,7 +73,8 @@ def lay_colours(ground: Ground, solution: Solution, poses: Poses, store: Descrip
     """Tones and seams."""
     scene, surface, grid = ground.scene, ground.surface, ground.grid
     lenses = [poses.lenses[key] for key in solution.setting.lens_keys]
-    fit = sample_overlaps(solution.ties, scene, store.thumb).joined(sample_ground(scene, store.thumb, surface.ground))
+    fit = sample_overlaps(solution.ties, scene, store.thumb).thinned(MOST_SAMPLES)
+    fit = fit.joined(sample_ground(scene, store.thumb, surface.ground))
     tones = even_out(fit, solution.setting.lens_of, lenses, len(scene))
     held = sample_overlaps(solution.held, scene, store.thumb)
     lens_of_frame = [view.lens for view in scene]

@@ -84,6 +84,8 @@ def test_ground_alone_evens_two_photographs_out(ground: np.ndarray) -> None:
     assert off is not None and off.p95 < 0.7
     joined = seen.joined(seen)
     assert joined.places == 2 * seen.places and (np.diff(joined.place) >= 0).all()
+    assert seen.thinned(10**6) is seen
+    assert 0.2 * len(seen.place) < len(seen.thinned(len(seen.place) // 3).place) < 0.4 * len(seen.place)
 
 
 def test_very_many_frames_are_sampled_more_thinly(ground: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
