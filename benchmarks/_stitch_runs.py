@@ -113,6 +113,42 @@ out["spare_cpu_s"] = time.process_time() - began
 out.update(mapped(**held))
 """
 
+# COLMAP's shape of the same photographs, free of all marks: each mark is where its photographs' rays cross.
+PYCOLMAP_MARKS = """
+import json, sys
+from pathlib import Path
+import numpy as np, pycolmap
+frames, where, sights = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+where.mkdir(parents=True, exist_ok=True)
+(where / "colmap.db").unlink(missing_ok=True)
+database = where / "colmap.db"
+names = sorted(p.name for p in frames.iterdir() if p.suffix.lower() == ".jpg")
+extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()
+extraction.num_threads = matching.num_threads = 1
+extraction.sift.max_num_features = 4000
+pycolmap.extract_features(database, frames, image_names=names, camera_mode=pycolmap.CameraMode.SINGLE,
+    reader_options=pycolmap.ImageReaderOptions(camera_model="OPENCV"), extraction_options=extraction,
+    device=pycolmap.Device.cpu)
+pycolmap.match_exhaustive(database, matching_options=matching, device=pycolmap.Device.cpu)
+options = pycolmap.IncrementalPipelineOptions()
+options.num_threads = 1
+best = max(pycolmap.incremental_mapping(database, frames, where, options).values(), key=lambda m: m.num_reg_images())
+seen = {image.name: image for image in best.images.values() if image.has_pose}
+places = []
+for mark in sights:
+    normal, right, count = np.zeros((3, 3)), np.zeros(3), 0
+    for name, x, y in mark:
+        if name in seen:
+            image = seen[name]
+            level = image.camera.cam_from_img(np.array([[x, y]]))[0]
+            turn = image.cam_from_world().rotation.matrix()
+            ray = turn.T @ np.append(level, 1.0)
+            across = np.eye(3) - np.outer(ray, ray) / (ray @ ray)
+            normal, right, count = normal + across, right + across @ image.projection_center(), count + 1
+    places.append(np.linalg.solve(normal, right).tolist() if count > 1 else None)
+out = {"places": places, "used": len(seen)}
+"""
+
 # Made in a process of its own: what is measured is the adjustment's memory.
 SYNTHETIC_BLOCK = """
 import pickle, sys

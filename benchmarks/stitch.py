@@ -26,7 +26,17 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks._stitch_runs import ADJUSTMENT, FOLD, PYCOLMAP, PYORTHOMOSAIC, SCANS, SYNTHETIC_BLOCK, apart, ours  # noqa: E402
+from benchmarks._stitch_runs import (  # noqa: E402
+    ADJUSTMENT,
+    FOLD,
+    PYCOLMAP,
+    PYCOLMAP_MARKS,
+    PYORTHOMOSAIC,
+    SCANS,
+    SYNTHETIC_BLOCK,
+    apart,
+    ours,
+)
 
 DATA = ROOT / ".." / "shared" / "data"
 BRIGHTON_FRAMES = 18
@@ -155,7 +165,9 @@ def boruszyn(folder: Path) -> Told:
     frames = DATA / "boruszyn_gcp"
     lines = [line for line in (frames / "gcp_list.txt").read_text().splitlines() if line.strip()]
     marks = list(dict.fromkeys(tuple(line.split()[:3]) for line in lines[1:]))
-    told, errors = [], []
+    told: Told = []
+    errors: list[float] = []
+    scale = gsd_m = 1.0
     for number, left_out in enumerate(marks):
         part = folder / f"boruszyn{number}"
         part.mkdir(parents=True, exist_ok=True)
@@ -166,12 +178,44 @@ def boruszyn(folder: Path) -> Told:
         if "failed" in found:
             told.append((f"boruszyn_gcp without mark {number + 1}", "", _failed(found)))
             continue
-        errors.append(float(np.hypot(found["east_m"], found["north_m"])) / found["gsd_m"])
+        scale, gsd_m = found["pixel_scale"], found["gsd_m"]
+        errors.append(float(np.hypot(found["east_m"], found["north_m"])) / gsd_m)
         text = f"{errors[-1]:.1f} px on the ground: east {found['east_m']:+.2f}, north {found['north_m']:+.2f} m"
         told.append((f"boruszyn_gcp, mark {number + 1} left out", "", f"{text}; {found['photos']} photographs"))
     if errors:
         told.append(("boruszyn_gcp, leave one of five marks out, median", "<= 3 px", f"{np.median(errors):.1f} px"))
-    return told
+    return told + _marks_by_colmap(folder, frames, lines[1:], marks, scale, gsd_m)
+
+
+def _marks_by_colmap(
+    folder: Path, frames: Path, lines: list[str], marks: list[tuple[str, ...]], scale: float, gsd_m: float
+) -> Told:
+    """The same folds over COLMAP's shape, which has seen no mark: what is left is the marks' own."""
+    from imagery.similarity import similarity
+
+    if not importlib.util.find_spec("pycolmap"):
+        return [("  pycolmap, the same folds", "", "pycolmap is not installed")]
+    split = [line.split() for line in lines]
+    sights = [[(s[5], float(s[3]) * scale, float(s[4]) * scale) for s in split if tuple(s[:3]) == m] for m in marks]
+    found = apart(PYCOLMAP_MARKS, str(frames), str(folder / "boruszyn_colmap"), json.dumps(sights))
+    if "failed" in found:
+        return [("  pycolmap, the same folds", "", _failed(found))]
+    known = [number for number, place in enumerate(found["places"]) if place is not None]
+    shape = np.array([found["places"][number] for number in known])
+    given = np.array([[float(value) for value in marks[number]] for number in known])
+
+    def off(train: np.ndarray) -> np.ndarray:
+        size, turn, shift = similarity(shape[train], given[train])
+        return np.hypot(*(size * shape @ turn.T + shift - given)[:, :2].T) / gsd_m
+
+    everyone = np.arange(len(known))
+    whole = off(everyone)
+    folds = [float(off(everyone[everyone != left])[left]) for left in everyone]
+    names = f"marks {', '.join(str(n + 1) for n in known)} (two photographs each), {found['used']}/28 frames"
+    return [
+        ("  pycolmap, all marks in its fit", "", f"{np.sqrt((whole**2).mean()):.1f} px RMS left at {names}"),
+        ("  pycolmap, leave one out, each and median", "", f"{np.round(folds, 1)}, {np.median(folds):.1f} px"),
+    ]
 
 
 def adjustment(folder: Path) -> Told:
