@@ -32,6 +32,8 @@ CROP_M = 48.0
 # Of a measure that a new model must not lower; less than this is within the frozen set's own noise.
 TOLERANCE = 0.005
 GUARDED = ("recall", "precision", "ap50")
+# Fewer real things than this in the frozen set, and "no worse" says nothing: 0.000 is no worse than 0.000.
+LEAST_JUDGED = 5
 # By family, by name of the measure.
 Measures = dict[str, dict[str, Measure]]
 
@@ -133,6 +135,20 @@ def no_worse(before: Measures, after: Measures) -> tuple[bool, str]:
     return True, "no worse on the frozen set: " + ", ".join(told)
 
 
+def need_truth(before: Measures, family: ModelFamily) -> None:
+    """Refuses a frozen set that cannot tell a worse model of a family from a better one.
+
+    Raises:
+        InferenceError: It holds next to no real things of the family.
+    """
+    real = before[FAMILY[family]]["wanted"].value
+    if real < LEAST_JUDGED:
+        raise InferenceError(
+            f"the frozen set holds {real:.0f} real things of {FAMILY[family]}, expected at least {LEAST_JUDGED}: give "
+            "more scenes with --data; about one place in twelve is held out and judges"
+        )
+
+
 def calibrating(place: str) -> bool:
     """Of the held-out places, whether this one fits probabilities; the others are the frozen set, and judge alone."""
     return hashlib.sha256(f"calibrate {place}".encode()).digest()[0] % 2 == 0
@@ -188,12 +204,13 @@ def learn(
         What came of it. The new model is kept in the registry either way.
 
     Raises:
-        InferenceError: No verdict of this family, or no frozen set.
+        InferenceError: No verdict of this family, or a frozen set too small to judge by.
     """
     mine = [v for v in verdicts if v.family == FAMILY[family]]
     if not mine:
         raise InferenceError(f"no verdicts for {family}: review some {FAMILY[family]} candidates first")
     before = _measured(judge_held_out(data, models_dir, progress), models_dir)
+    need_truth(before, family)
     for verdict in mine:
         write_verdict(verdict, family, work / "scenes")
     old = serving_folder(family, models_dir)

@@ -244,7 +244,7 @@ def _one_step(run: _Run, drawer: Drawer, settings: TrainSettings, device: str) -
         for name, value in run.network.state_dict().items():
             run.average[name].lerp_(value, 1 - keep)
     run.step += 1
-    return float(loss)
+    return float(loss.detach())
 
 
 def train(

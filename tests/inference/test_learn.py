@@ -12,7 +12,7 @@ from pyproj import Transformer
 from shapely.geometry import mapping
 
 from inference.errors import InferenceError
-from inference.training.learn import GUARDED, Verdict, learn, no_worse, write_verdict
+from inference.training.learn import GUARDED, LEAST_JUDGED, Verdict, learn, need_truth, no_worse, write_verdict
 from inference.training.pictures import Place, draw_mistakes
 from inference.training.scenes import read_scene
 from inference.training.scoring import Case, Found, Measure, TrueThing, mistakes
@@ -29,6 +29,14 @@ def test_a_model_is_promoted_only_where_no_family_is_worse() -> None:
     good, why = no_worse(before, {"construction": _measures(0.7), "sanitation": _measures(0.9)})
     assert not good
     assert "construction recall 0.800 -> 0.700" in why and "sanitation" not in why
+
+
+def test_a_frozen_set_without_truth_promotes_nothing() -> None:
+    """A whole round was promoted on a frozen set of nothing: recall 0.000 -> 0.000."""
+    few = {"sanitation": {"wanted": Measure(LEAST_JUDGED - 1, 0.0, 1.0)}}
+    with pytest.raises(InferenceError, match=r"holds 4 real things of sanitation.*--data"):
+        need_truth(few, "waste")
+    need_truth({"sanitation": {"wanted": Measure(LEAST_JUDGED, 0.0, 1.0)}}, "waste")
 
 
 @pytest.mark.parametrize(("accepted", "family", "kind"), [(True, "sanitation", "new"), (False, "none", "distractor")])
