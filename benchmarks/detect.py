@@ -59,6 +59,7 @@ def report(what: str, cases: list[Case], bars: dict[str, str]) -> None:
 
 
 def weights() -> Weights:
+    """Calibration by family: what the serving models weigh their evidence with."""
     return {
         "construction": serving_model("change").card.calibration,
         "sanitation": serving_model("waste").card.calibration,

@@ -112,7 +112,7 @@ class Exchange:
             spans.append((segment.across_m, a, b))
             lanes_m += segment.lanes_m[last] - segment.lanes_m[first]
             odd_m += segment.odd_m[last] - segment.odd_m[first]
-            stretches += segment.running[first] + segment.begun[last] - segment.begun[first]
+            stretches += segment.stretches(first, last)
             aside, reach = segment.across_m - y, self._reach_m[segment.number]
             beyond_m = max(hypot(aside, a - x) - reach[first], 0.0) + max(hypot(aside, b - x) - reach[last], 0.0)
             if beyond_m > 0.0:

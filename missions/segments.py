@@ -49,10 +49,6 @@ class Segment:
         """Stretches of lanes between two places."""
         return self.running[first] + self.begun[last] - self.begun[first]
 
-    def place(self, along_m: float) -> int:
-        """The place nearest to `along_m`."""
-        return int(np.abs(np.array(self.at_m) - along_m).argmin())
-
 
 def segments_of(tracks: Tracks, strip: Strip) -> list[Segment]:
     """All lines of the pairs, cut at whole multiples of some photographs' distance along the frame's axis."""

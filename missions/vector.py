@@ -49,6 +49,7 @@ class _Source:
     encoding: str | None = None
 
     def open(self) -> Path | io.BytesIO:
+        """The file's path, or the text as a file."""
         return io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data
 
 
