@@ -110,7 +110,7 @@ class _Lot:
 
 def write_composites(
     out_dir: Path, photographs: Sequence[Photograph], count: int, *, seed: int = 0, gsd_m: float = 0.08,
-    largest_px: int = 1600, progress: Progress | None = None,
+    largest_px: int = 1600, dumps: float = 1.0, progress: Progress | None = None,
 ) -> list[Path]:  # fmt: skip
     """Writes `count` scenes, the photographs in turn; existing folders are kept.
 
@@ -121,6 +121,7 @@ def write_composites(
         seed: Of everything drawn.
         gsd_m: Metres a pixel of the scenes; a coarser photograph keeps its own.
         largest_px: Longest side of a scene.
+        dumps: Factor on how many heaps, mounds and litter fields lie in it.
         progress: Called with (done, total, what).
 
     Raises:
@@ -132,7 +133,8 @@ def write_composites(
     for number in range(count):
         folder = out_dir / f"composite-{seed:03d}-{number:05d}"
         if not (folder / "scene.json").exists():
-            _scene(folder, photographs[number % len(photographs)], seed * 100_003 + number, gsd_m, largest_px)
+            photo = photographs[number % len(photographs)]
+            _scene(folder, photo, seed * 100_003 + number, gsd_m, largest_px, dumps)
         out.append(folder)
         if progress:
             progress(number + 1, count, "composites")
@@ -159,12 +161,12 @@ def _crop(
     return piece, gsd_m, (cols / 2 - left - wide / 2) * gsd_m, -(rows / 2 - top - tall / 2) * gsd_m
 
 
-def _scene(folder: Path, photo: Photograph, seed: int, gsd_m: float, largest_px: int) -> None:
+def _scene(folder: Path, photo: Photograph, seed: int, gsd_m: float, largest_px: int, dumps: float) -> None:
     rng = np.random.default_rng([seed, 77])
     picture, gsd_m, x, y = _crop(photo, rng, gsd_m, largest_px)
     lot = _Lot(picture, gsd_m, seed)
     size_m = (lot.grid.cols * gsd_m, lot.grid.rows * gsd_m)
-    changes = Placer(lot, _wanted(seed, rng, size_m[0] * size_m[1])).place()  # type: ignore[arg-type]
+    changes = Placer(lot, _wanted(seed, rng, size_m[0] * size_m[1], dumps)).place()  # type: ignore[arg-type]
     fate = rng.choice(["new", "gone", "existing"], len(changes), p=(0.6, 0.15, 0.25))
     stuff = Clutter(seed, float(rng.uniform(0.3, 1.2))).all(lot, [c.polygon for c in changes])  # type: ignore[arg-type]
     view = View(x, y, photo.height_m)
@@ -196,15 +198,15 @@ def _scene(folder: Path, photo: Photograph, seed: int, gsd_m: float, largest_px:
     )  # fmt: skip
 
 
-def _wanted(seed: int, rng: np.random.Generator, area_m2: float) -> Changes:
+def _wanted(seed: int, rng: np.random.Generator, area_m2: float, dumps: float) -> Changes:
     share = min(1.5, max(0.25, area_m2 / 12_000))
 
     def some(mean: float) -> int:
         return int(rng.poisson(mean * share))
 
     return Changes(
-        seed, buildings=some(5), foundations=some(1.2), walls=some(1.2), garbage=some(7) + 1, spoil=some(1.5),
-        litter=some(1.2), distractors=some(5), smallest_m2=6.0, largest_m2=110.0, lenient=True, rich=True,
+        seed, buildings=some(5), foundations=some(1.2), walls=some(1.2), garbage=some(7 * dumps) + 1, spoil=some(1.5 * dumps),
+        litter=some(1.2 * dumps), distractors=some(5), smallest_m2=6.0, largest_m2=110.0, lenient=True, rich=True,
     )  # fmt: skip
 
 

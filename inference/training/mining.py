@@ -22,6 +22,8 @@ _WINDOW_PX = 512
 _LOW, _HIGH = 0.25, 0.4
 # Windows looked over in each scene: enough for the common mistakes, at a tenth of the cost of all.
 _WINDOWS_A_SCENE = 5
+# Photographs are few, and real: all of each.
+_WINDOWS_A_PHOTOGRAPH = 30
 
 
 def _window(image: np.ndarray, row: int, col: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +41,8 @@ def _fields(model: Model, scene: Scene) -> list[tuple[Field, Affine]]:
     corners = [(row, col) for row in range(0, height, _WINDOW_PX) for col in range(0, width, _WINDOW_PX)]
     rng = np.random.default_rng(len(scene.things))
     out = []
-    for index in rng.permutation(len(corners))[:_WINDOWS_A_SCENE]:
+    most = _WINDOWS_A_PHOTOGRAPH if scene.card.source == "photograph" else _WINDOWS_A_SCENE
+    for index in rng.permutation(len(corners))[:most]:
         row, col = corners[int(index)]
         now, valid = _window(scene.after, row, col)
         at = Affine.translation(col, row) @ Affine.scale(2)

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.training.junk import dump, tidy
+from inference.training.junk import dump
 from inference.training.paste import Donor, paste
 from inference.training.scenes import Scene, Thing
+from inference.training.tidy import tidy
 
 Rng = np.random.Generator
 Image = NDArray[np.uint8]
@@ -28,6 +29,8 @@ _SMALL_M2 = 15.0
 # A cell of a thing this large weighs 1; of a smaller one more, so that a shed of 6 m2 is not a rounding error beside a
 # hall of 300; at most so much more.
 _WEIGHTY_M2, _MOST_WEIGHT = 40.0, 3.0
+# The same for heaps, milder: every second missed one had less than 4 m2.
+_HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT = 16.0, 2.5
 # Longer than any car.
 _LARGE_M = 5.5
 # The label of hard negatives (`inference.training.mining`).
@@ -79,6 +82,15 @@ def relight(image: Image, rng: Rng, strength: float = 1.0) -> Image:
     return out
 
 
+def coarsened(image: Image, rng: Rng) -> Image:
+    """A fifth of the crops as a coarser camera or a higher flight gives them: brought up from fewer pixels."""
+    if rng.random() >= 0.2:
+        return image
+    size, part = image.shape[:2], float(rng.uniform(0.45, 0.9))
+    few = cv2.resize(image, (round(size[1] * part), round(size[0] * part)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(few, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
 def cast_shadow(images: tuple[Image, ...], rng: Rng) -> tuple[Image, ...]:
     """A soft or hard shadow over a part of one day only: a shadow is no building."""
     index = int(rng.integers(len(images)))
@@ -110,11 +122,14 @@ def _size_m2(thing: Thing, gsd_m: float) -> float:
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 * gsd_m**2)
 
 
-def _weighed(things: Sequence[Thing], matrix: NDArray[np.float64], size: int, gsd_m: float) -> Target:
+def _weighed(
+    things: Sequence[Thing], matrix: NDArray[np.float64], size: int, gsd_m: float, weighty_m2: float = _WEIGHTY_M2,
+    most: float = _MOST_WEIGHT,
+) -> Target:  # fmt: skip
     """1 everywhere, more on and about small things."""
     weight = np.ones((size // _OUT, size // _OUT), np.float32)
     for thing in things:
-        more = min(_MOST_WEIGHT, float(np.sqrt(_WEIGHTY_M2 / max(_size_m2(thing, gsd_m), 1.0))))
+        more = min(most, float(np.sqrt(weighty_m2 / max(_size_m2(thing, gsd_m), 1.0))))
         if more > 1.0:
             about = cv2.dilate(_draw([thing], matrix, size), np.ones((5, 5), np.uint8))
             weight = np.maximum(weight, 1.0 + (more - 1.0) * about)
@@ -176,6 +191,7 @@ class _Strewn:
     waste: Target
     spoil: Target
     litter: Target
+    heed: Target
 
 
 def _with_junk(image: Image, scene: Scene, other: Scene | None, rng: Rng, chance: float, bare: bool) -> _Strewn:
@@ -183,7 +199,8 @@ def _with_junk(image: Image, scene: Scene, other: Scene | None, rng: Rng, chance
     half = CROP_PX // _OUT
     empty = np.zeros((half, half), np.float32)
     masks = {"waste": empty, "spoil": empty, "litter": empty}
-    if bare and rng.random() < 0.4:
+    heed = np.ones_like(empty)
+    for _ in range(int(rng.choice([0, 1, 2], p=(0.5, 0.35, 0.15))) if bare else 0):
         image = tidy(image, rng, scene.gsd_m)
     if rng.random() < chance:
         for _ in range(int(rng.integers(1, 4))):
@@ -192,7 +209,15 @@ def _with_junk(image: Image, scene: Scene, other: Scene | None, rng: Rng, chance
             mask = np.asarray(small >= 0.5, np.float32)
             for name in ("waste", {"spoil": "spoil", "rubble": "spoil", "litter": "litter"}.get(junk.kind, "waste")):
                 masks[name] = np.maximum(masks[name], mask)
-    return _Strewn(image, masks["waste"], masks["spoil"], masks["litter"])
+            heed = np.maximum(heed, _heed_of(mask, scene.gsd_m))
+    return _Strewn(image, masks["waste"], masks["spoil"], masks["litter"], heed)
+
+
+def _heed_of(mask: Target, gsd_m: float) -> Target:
+    """1 everywhere, more on and about a small drawn heap."""
+    area_m2 = max(float(mask.sum()) * (gsd_m * _OUT) ** 2, 1.0)
+    more = float(np.clip(np.sqrt(_HEAP_WEIGHTY_M2 / area_m2), 1.0, _HEAP_MOST_WEIGHT))
+    return np.asarray(1.0 + (more - 1.0) * cv2.dilate(mask, np.ones((5, 5), np.uint8)), np.float32)
 
 
 _HERE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -233,9 +258,18 @@ def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = (), other: Scen
     images: tuple[Image, ...] = (image,)
     if rng.random() < 0.2:
         images = cast_shadow(images, rng)
-    counts = 1.0 - ignore * (1 - waste)
+    heed = np.maximum.reduce(
+        [
+            strewn.heed,
+            _weighed(real, matrix, CROP_PX, scene.gsd_m, _HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT),
+            _weighed(laid, _HERE, CROP_PX, scene.gsd_m, _HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT),
+        ]
+    )
+    counts = (1.0 - ignore * (1 - waste)) * heed
     return Sample(
-        (relight(images[0], rng),), np.stack([waste, spoil, litter]), np.stack([counts, 0.3 * waste, 0.3 * waste])
+        (relight(coarsened(images[0], rng), rng),),
+        np.stack([waste, spoil, litter]),
+        np.stack([counts, 0.3 * waste, 0.3 * waste]),
     )
 
 

@@ -37,7 +37,9 @@ _LARGE_TRAP_M = 5.5
 # Share of crops from what reviewers judged, where there is any: the user's own ground, of which there is little.
 REVIEW_SHARE = 0.3
 # Share of crops from photographs, where there are any: waste drawn on real ground is what carries to real places.
-PHOTO_SHARE: dict[ModelFamily, float] = {"change": 0.4, "waste": 0.55}
+PHOTO_SHARE: dict[ModelFamily, float] = {"change": 0.4, "waste": 0.75}
+# Of those, for waste, the share of photographs as they are; the others are composites.
+BARE_SHARE = 0.5
 # Parameters at most, by family: what two cores can train and a CPU can serve.
 LIMITS: dict[ModelFamily, int] = {"change": 1_500_000, "waste": 5_000_000}
 
@@ -133,6 +135,10 @@ class Drawer:
         """One training crop."""
         pools = [p for p in (self.rendered, self.photographed) if p] or [self.reviewed]
         pool = pools[0] if len(pools) == 1 or rng.random() > PHOTO_SHARE[self.family] else pools[1]
+        if self.family == "waste" and pool is self.photographed:
+            # Bare photographs and composites by turns: junk on real ground, and rendered heaps on it.
+            bare = rng.random() < BARE_SHARE
+            pool = tuple(s for s in pool if (s.card.source == "photograph") == bare) or pool
         if self.reviewed and rng.random() < REVIEW_SHARE:
             pool = self.reviewed
         scene, other = pool[int(rng.integers(len(pool)))], pools[-1][int(rng.integers(len(pools[-1])))]
