@@ -205,8 +205,9 @@ def _wanted(seed: int, rng: np.random.Generator, area_m2: float, dumps: float) -
         return int(rng.poisson(mean * share))
 
     return Changes(
-        seed, buildings=some(5), foundations=some(1.2), walls=some(1.2), garbage=some(7 * dumps) + 1, spoil=some(1.5 * dumps),
-        litter=some(1.2 * dumps), distractors=some(5), smallest_m2=6.0, largest_m2=110.0, lenient=True, rich=True,
+        seed, buildings=some(5), foundations=some(1.2), walls=some(1.2), garbage=some(7 * dumps) + 1,
+        spoil=some(1.5 * dumps), litter=some(1.2 * dumps), distractors=some(5), smallest_m2=6.0, largest_m2=110.0,
+        lenient=True, rich=True,
     )  # fmt: skip
 
 
