@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.training.camouflage import camouflaged
 from inference.training.junk import dump
 from inference.training.paste import Donor, paste
 from inference.training.scenes import Scene, Thing
@@ -33,6 +34,8 @@ _WEIGHTY_M2, _MOST_WEIGHT = 40.0, 3.0
 _HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT = 16.0, 2.5
 # Longer than any car.
 _LARGE_M = 5.5
+# Share of crops in which things take the ground's colour: those are what is missed.
+_CAMOUFLAGE = 0.4
 # The label of hard negatives (`inference.training.mining`).
 MINED = "mined"
 
@@ -146,6 +149,11 @@ def _neutral(thing: Thing) -> bool:
     return thing.kind == "ignore" or thing.label == "heap_spoil"
 
 
+def _went(thing: Thing) -> bool:
+    """Whether what is no structure stood there on the earlier day only, where a scene says so."""
+    return (thing.model_extra or {}).get("fate") == "gone"
+
+
 def _family(scene: Scene, family: str, kinds: tuple[str, ...]) -> list[Thing]:
     return [t for t in scene.things if t.family == family and t.kind in kinds]
 
@@ -223,6 +231,16 @@ def _heed_of(mask: Target, gsd_m: float) -> Target:
 _HERE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
+def _waste_focus(scene: Scene, real: Sequence[Thing], rng: Rng) -> list[Thing]:
+    """One sort of thing to cut near; kinds first: cars are many, litter is rare."""
+    trap = [t for t in scene.things if t.family == "none" and not _neutral(t)]
+    hard = [t for t in trap if t.label == MINED]
+    roofs = _family(scene, "construction", ("existing", "new", "permitted"))
+    pool = [[t for t in real if t.label == name] for name in sorted({t.label for t in real})] * 2
+    pool += [part for part in (trap, roofs, hard, hard) if part]
+    return pool[int(rng.integers(len(pool)))] if pool else []
+
+
 def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = (), other: Scene | None = None) -> Sample:
     """One crop for the waste network: channels waste, spoil, litter (the last two count only on waste).
 
@@ -233,15 +251,7 @@ def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = (), other: Scen
         other: Lends textures to what is drawn.
     """
     real = _family(scene, "sanitation", ("new", "existing", "altered"))
-    trap = [t for t in scene.things if t.family == "none" and not _neutral(t)]
-    # Kinds first: cars are many, litter is rare.
-    labels = {t.label for t in real}
-    hard = [t for t in trap if t.label == MINED]
-    roofs = _family(scene, "construction", ("existing", "new", "permitted"))
-    pool = [[t for t in real if t.label == name] for name in sorted(labels)] * 2
-    pool += [part for part in (trap, roofs, hard, hard) if part]
-    focus = pool[int(rng.integers(len(pool)))] if pool else []
-    matrix = _similarity(rng, centre_of(scene, rng, focus, 0.75), CROP_PX)
+    matrix = _similarity(rng, centre_of(scene, rng, _waste_focus(scene, real, rng), 0.75), CROP_PX)
     image = _warp(scene.after, matrix, CROP_PX)
     lying = _draw(real, matrix, CROP_PX)
     strewn = _with_junk(image, scene, other, rng, 0.6 if not real else 0.25, not lying.any())
@@ -252,25 +262,22 @@ def waste_sample(scene: Scene, rng: Rng, bank: Sequence[Donor] = (), other: Scen
         return np.maximum.reduce([there, _draw([t for t in laid if t.label in labels], _HERE, CROP_PX), drawn])
 
     waste = np.maximum.reduce([lying, _draw(laid, _HERE, CROP_PX), strewn.waste])
-    spoil = kind(("spoil", "construction_waste"), strewn.spoil)
-    litter = kind(("litter",), strewn.litter)
-    ignore = _draw([t for t in scene.things if _neutral(t)], matrix, CROP_PX)
+    kinds = [kind(("spoil", "construction_waste"), strewn.spoil), kind(("litter",), strewn.litter)]
     images: tuple[Image, ...] = (image,)
     if rng.random() < 0.2:
         images = cast_shadow(images, rng)
-    heed = np.maximum.reduce(
-        [
-            strewn.heed,
-            _weighed(real, matrix, CROP_PX, scene.gsd_m, _HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT),
-            _weighed(laid, _HERE, CROP_PX, scene.gsd_m, _HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT),
-        ]
-    )
-    counts = (1.0 - ignore * (1 - waste)) * heed
+    ignore = _draw([t for t in scene.things if _neutral(t)], matrix, CROP_PX)
+    small = [_small_heaps(things, at, scene.gsd_m) for things, at in ((real, matrix), (laid, _HERE))]
+    counts = (1.0 - ignore * (1 - waste)) * np.maximum.reduce([strewn.heed, *small])
     return Sample(
         (relight(coarsened(images[0], rng), rng),),
-        np.stack([waste, spoil, litter]),
+        np.stack([waste, *kinds]),
         np.stack([counts, 0.3 * waste, 0.3 * waste]),
     )
+
+
+def _small_heaps(things: Sequence[Thing], matrix: NDArray[np.float64], gsd_m: float) -> Target:
+    return _weighed(things, matrix, CROP_PX, gsd_m, _HEAP_WEIGHTY_M2, _HEAP_MOST_WEIGHT)
 
 
 def _with_traps(
@@ -328,6 +335,10 @@ def change_sample(
     source = scene.after if same or scene.before is None else scene.before
     before = _warp(source, slip, CROP_PX)
     after, laid = _with_pasted(after, bank, rng, 0.55 if not rising else 0.2, 16.0)
+    if rng.random() < _CAMOUFLAGE:
+        # Lorries, too: a thing of the ground's colour is not therefore a house.
+        large = [t for t in others if _side(t) > _LARGE_M / scene.gsd_m and not _went(t)]
+        after = camouflaged(camouflaged(after, [*rising, *large], matrix, rng), laid, _HERE, rng)
     pasted = _draw(laid, _HERE, CROP_PX)
     before, after = _with_traps(before, after, traps, scene, other, rng)
     built_after = _draw([*standing, *rising], matrix, CROP_PX)
