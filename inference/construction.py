@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from inference.candidates import Candidate, gather, weighed
 from inference.change import find_changes
@@ -11,6 +12,7 @@ from inference.context import DetectContext
 from inference.engine import Model
 from inference.gone import gone_structures
 from inference.labels import construction_label
+from inference.opinion import chip_of, opinions
 from inference.proposals import allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
@@ -45,11 +47,19 @@ def find_construction(
     surfaces = (request.dsm, request.baseline.dsm) if request.dsm and request.baseline.dsm else None
     result = find_changes(model, request.mosaic, before, shift, progress, surfaces)
     with ExitStack() as stack:
-        grid = grid_of(stack.enter_context(open_raster(request.mosaic)), model.card.gsd_m)
+        today = stack.enter_context(open_raster(request.mosaic))
+        grid = grid_of(today, model.card.gsd_m)
         then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
         east, north = result.shift_m
         judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
         proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
+        now = stack.enter_context(on_grid(today, grid))
+        slip = Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0)
+        chips = [chip_of(p.polygon, grid, now, then, slip, context.surfaces) for p in proposals]
+        proposals = [
+            p if said is None else replace(p, extra={**p.extra, "opinion": said})
+            for p, said in zip(proposals, opinions(model, chips), strict=True)
+        ]
         weights = model.card.calibration
         gathered = gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
     found = []

@@ -131,7 +131,10 @@ def load_network(folder: Path, card: ModelCard) -> ChangeNet | WasteNet:
         )
     network = new_network(card.family)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in load_tensors(data).items()})
+        state = {name: tensor.float() for name, tensor in load_tensors(data).items()}
+        if isinstance(network, ChangeNet) and not any(name.startswith("opinion.") for name in state):
+            network.opinion = None
+        network.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise InferenceError(f"{path} does not fit the {card.family} network: {str(error).splitlines()[0]}") from error
     return network.eval()

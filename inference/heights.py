@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -103,6 +104,34 @@ class Surfaces:
             noise,
             float(beyond.sum()) * self._grid.gsd_m**2,
         )
+
+    def both(
+        self, middle: tuple[float, float], gsd_m: float, cells: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Today's and the earlier surface about a point, (cells, cells) each, north up; NaN where unknown.
+
+        Args:
+            middle: In the grid's CRS.
+            gsd_m: Side of a cell.
+            cells: Along a side.
+        """
+        if self._before is None:
+            return None
+        half = cells * gsd_m / 2
+        tile = self._tile(shapely.box(middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half), gsd_m)
+        earlier = Tile(tile.col - self._slip[0], tile.row + self._slip[1], tile.size, tile.halo)
+        centres = (np.arange(cells) + 0.5) * gsd_m - half
+        cols = (middle[0] + centres - self._grid.left) / self._grid.gsd_m - tile.col - 0.5
+        rows = (self._grid.top - middle[1] + centres) / self._grid.gsd_m - tile.row - 0.5
+        x, y = (part.astype(np.float32) for part in np.meshgrid(cols, rows))
+        unknown = float("nan")
+        sampled = [
+            cv2.remap(
+                read_height(view, at), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=unknown
+            )
+            for view, at in ((self._after, tile), (self._before, earlier))
+        ]
+        return np.asarray(sampled[0], np.float32), np.asarray(sampled[1], np.float32)
 
     def above_ground(self, polygon: BaseGeometry, others: Sequence[BaseGeometry] = ()) -> HeightChange | None:
         """How far an outline stands above the ground beside it, on today's surface alone.

@@ -42,6 +42,9 @@ STRIDE = 16
 OUTPUT_STRIDE = 2
 
 CHANGE_CHANNELS = ("new", "gone", "built_before", "built_after")
+# Of a candidate's chip: before and after (3 each), the rise, the earlier day's height, where both are known, the scale,
+# the outline. And what it may turn out to be.
+OPINION_INPUTS, OPINION_CLASSES = 11, ("structure", "vehicle", "other")
 WASTE_CHANNELS = ("waste", "spoil", "litter")
 
 
@@ -157,11 +160,38 @@ class Decoder(nn.Module):
 _WIDTHS = (24, 40, 64, 96)
 
 
-class ChangeNet(nn.Module):
-    """Two registered days -> logits for new, gone, and what is built on each day (`CHANGE_CHANNELS`)."""
+class OpinionNet(nn.Module):
+    """A second opinion on one candidate: both days' colours, both days' heights and its outline, on one chip."""
 
     def __init__(self) -> None:
         super().__init__()
+        widths = (OPINION_INPUTS, 24, 32, 48, 48, 64, 64)
+        strides = (2, 1, 2, 1, 2, 1)
+        self.layers = nn.ModuleList(_conv(i, o, 3, s) for i, o, s in zip(widths[:-1], widths[1:], strides, strict=True))
+        self.norms = nn.ModuleList(nn.GroupNorm(8, w) for w in widths[1:])
+        self.hidden = nn.Linear(3 * widths[-1], 64)
+        self.head = nn.Linear(64, len(OPINION_CLASSES))
+
+    def forward(self, chip: Tensor) -> Tensor:
+        """(b, 11, 64, 64), the outline's mask last -> (b, 3) logits (`OPINION_CLASSES`)."""
+        x = chip
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = functional.relu(norm(layer(x)))
+        inside = functional.adaptive_avg_pool2d(chip[:, -1:], (x.shape[-2], x.shape[-1]))
+        about = functional.max_pool2d(inside, 3, 1, 1) - inside
+        pooled = [(x * m).sum((2, 3)) / (m.sum((2, 3)) + 1e-3) for m in (inside, about)]
+        return self.head(functional.relu(self.hidden(torch.cat([*pooled, x.mean((2, 3))], 1))))
+
+
+class ChangeNet(nn.Module):
+    """Two registered days -> logits for new, gone, and what is built on each day (`CHANGE_CHANNELS`).
+
+    Its `opinion` is asked of single candidates, apart from the forward pass; None in models older than it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opinion: OpinionNet | None = OpinionNet()
         self.encoder = Encoder()
         self.decoder = Decoder(tuple(3 * c for c in CHANNELS), _WIDTHS, 2)
         self.built = Decoder(CHANNELS[1:], (16, 24, 48), 1)

@@ -47,6 +47,8 @@ DEFAULT = {
     "lorry": 0.0,
     "size": 0.0,
     "edge": 0.0,
+    "opinion": 0.0,
+    "opined": 0.0,
 }
 # The network's word, the frames, the rise and the size can only speak for a thing; flatness and an earlier day that
 # looked the same only against it.
@@ -74,6 +76,8 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "lorry": (-4, 0),
     "size": (0, 3),
     "edge": (-4, 0),
+    "opinion": (0, 3),
+    "opined": (None, None),
 }
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
 
@@ -97,6 +101,7 @@ class Evidence:
         rough_m: Spread of the rise within a metre, or None.
         risen: The surface alone proposed it.
         edge: Too few frames could show it: it lies at the survey's edge, where one picture's lean passes for a thing.
+        opinion: Log-odds of the second opinion (`inference.opinion`), or None.
     """
 
     mean: float
@@ -113,6 +118,7 @@ class Evidence:
     rough_m: float | None = None
     risen: bool = False
     edge: bool = False
+    opinion: float | None = None
 
 
 def logit(p: float) -> float:
@@ -148,6 +154,8 @@ def features(evidence: Evidence) -> dict[str, float]:
         "compared": 0.0 if evidence.before is None else 1.0,
         "measured": 0.0 if rise is None else 1.0,
         "edge": float(evidence.edge),
+        "opinion": 0.0 if evidence.opinion is None else float(np.clip(evidence.opinion, -_LOGIT, _LOGIT)),
+        "opined": 0.0 if evidence.opinion is None else 1.0,
     } | _features_of_what_rose(evidence)
 
 
@@ -182,8 +190,8 @@ def _lorry(short_m: float, long_m: float, rise_m: float | None, beside: float) -
 
 
 def without(evidence: Evidence) -> list[Evidence]:
-    """The same candidate with fewer cues: no earlier day; no frames; neither of them nor a surface."""
-    alone = replace(evidence, before=None)
+    """The same candidate with fewer cues: no earlier day, no second opinion; no frames; none of them nor a surface."""
+    alone = replace(evidence, before=None, opinion=None)
     if evidence.risen:
         # Without surfaces there would be no such candidate.
         return [alone, replace(evidence, looks=())]

@@ -26,6 +26,7 @@ from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.networks import ChangeNet, WasteNet, fold_backbone, parameter_count
 from inference.training.mining import mine
+from inference.training.opinions import OpinionSettings, train_opinion
 from inference.training.paste import Donor, donors
 from inference.training.samples import Sample, change_sample, waste_sample
 from inference.training.scenes import Scene, held_out, read_card, read_scene, scene_folders
@@ -297,7 +298,22 @@ def train(
         if progress:
             progress(run.step, settings.steps, f"loss {smooth:.4f}, {time.monotonic() - started:.0f} s")
     _save(run, checkpoint)
-    return write_model(family, run.average, scenes, settings, out)
+    state = run.average
+    if family == "change" and settings.start is None:
+        state = _with_opinion(state, data, settings, progress)
+    return write_model(family, state, scenes, settings, out)
+
+
+def _with_opinion(
+    state: dict[str, Tensor], data: Sequence[Path], settings: TrainSettings, progress: Progress | None
+) -> dict[str, Tensor]:
+    """The change network's state with a second opinion trained on the same scenes, where they have heights."""
+    wanted = OpinionSettings(steps=min(OpinionSettings.steps, settings.steps), seed=settings.seed)
+    opinion = train_opinion(data, wanted, progress)
+    found = {name: value for name, value in state.items() if not name.startswith("opinion.")}
+    if opinion is not None:
+        found |= {f"opinion.{name}": value for name, value in opinion.state_dict().items()}
+    return found
 
 
 def write_model(
