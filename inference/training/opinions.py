@@ -16,12 +16,14 @@ import numpy as np
 import shapely
 import torch
 from numpy.typing import NDArray
+from shapely import STRtree
 from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 from torch.nn import functional
 
 from inference.networks import OPINION_CLASSES, OpinionNet
 from inference.opinion import CHIP_PX, Chip, drawn, finer, inputs, spacing_m
+from inference.rises import LEAST_M, LEAST_WIDTH_M
 from inference.training.camouflage import camouflaged
 from inference.training.samples import relight
 from inference.training.scenes import Scene, Thing, held_out, read_card, read_scene, scene_folders
@@ -37,6 +39,9 @@ STRUCTURE, VEHICLE, OTHER = range(len(OPINION_CLASSES))
 # Smaller ones are drawn as often as all larger ones: they are what is missed.
 _SMALL_M2 = 20.0
 _SMOOTHING = 0.02
+# Rises smaller than this are not proposed; share of chips that show one which is no structure.
+_LEAST_RISE_M2, _RISES_SHARE = 2.5, 0.16
+VEHICLES = ("vehicle", "car", "van", "truck", "lorry", "bus")
 # Share of chips with the days swapped, so that what came has gone; and without heights, as where there is no surface.
 SWAPPED, BLIND = 0.25, 0.12
 
@@ -82,8 +87,31 @@ def read_grounds(data: Sequence[Path], held: bool | None = False) -> list[Ground
         if scene.before is None or now is None or then is None:
             continue
         rendered = not (card.model_extra or {}).get("stitched", False)
-        out.append(Ground(scene, now, then, rendered, _pools(scene)))
+        out.append(Ground(scene, now, then, rendered, (*_pools(scene), *_unexplained(scene, now - then))))
     return out
+
+
+def _unexplained(scene: Scene, rise: Field) -> list[tuple[float, int, tuple[Thing, ...]]]:
+    """What rises and is no structure: wrong matches, crowns, edges of walls; the line proposes all of it."""
+    high = (np.nan_to_num(rise, nan=0.0) > LEAST_M).astype(np.uint8)
+    cells = round(LEAST_WIDTH_M / HEIGHT_GSD_M)
+    high = np.asarray(cv2.morphologyEx(high, cv2.MORPH_OPEN, np.ones((cells, cells), np.uint8)), np.uint8)
+    explained = [
+        shapely.make_valid(Polygon(t.polygon)).buffer(0.5 / GSD_M)
+        for t in scene.things
+        if len(t.polygon) >= 3 and ((t.family == "construction" and t.kind != "existing") or t.label in VEHICLES)
+    ]
+    tree, found = STRtree(explained), []
+    for ring in cv2.findContours(high, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        if cv2.contourArea(ring) * HEIGHT_GSD_M**2 < _LEAST_RISE_M2:
+            continue
+        polygon = shapely.make_valid(Polygon((ring[:, 0].astype(float) + 0.5) * HEIGHT_GSD_M / GSD_M))
+        if polygon.geom_type == "Polygon" and not len(tree.query(polygon, predicate="intersects")):
+            xy = tuple((float(x), float(y)) for x, y in polygon.exterior.coords[:-1])
+            thing = Thing(family="none", kind="distractor", label="rise", polygon=xy)
+            if _photographed(scene, thing):
+                found.append(thing)
+    return [(_RISES_SHARE, OTHER, tuple(found))] if found else []
 
 
 def _area_m2(thing: Thing) -> float:
@@ -101,7 +129,7 @@ def _pools(scene: Scene) -> tuple[tuple[float, int, tuple[Thing, ...]], ...]:
     gone = [t for t in built if t.kind == "gone"]
     standing = [t for t in built if t.kind == "existing"]
     none = [t for t in things if t.family == "none" and t.label != "container"]
-    cars = [t for t in none if t.label in ("vehicle", "car", "van", "truck", "lorry", "bus")]
+    cars = [t for t in none if t.label in VEHICLES]
     lorries = [t for t in cars if _area_m2(t) > 13.0]
     rest = [t for t in none if t not in cars and fate[id(t)] != "existing"]
     heaps = [t for t in things if t.family == "sanitation"]
