@@ -12,12 +12,12 @@ from inference.context import DetectContext
 from inference.engine import Model
 from inference.gone import gone_structures
 from inference.labels import construction_label
-from inference.opinion import chip_of, opinions
-from inference.proposals import allowance, strongest
+from inference.opinion import chip_of, has_opinion, opinions
+from inference.proposals import Proposal, allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import change_judge
-from inference.windows import grid_of, on_grid, open_raster
+from inference.windows import Grid, View, grid_of, on_grid, open_raster
 
 Progress = Callable[[int, int, str], None]
 # New structures are mostly of one or two storeys; frames must show them whole.
@@ -25,6 +25,25 @@ TALL_M = 6.0
 # Comparing two surfaces at a place costs milliseconds: so many proposals a hectare are weighed before the few that are
 # worth a look in the frames are chosen. Edges of walls and crowns rise by the dozen.
 PER_HECTARE = 40
+
+
+def _opined(
+    model: Model,
+    proposals: Sequence[Proposal],
+    grid: Grid,
+    days: tuple[View, View],
+    slip: Shift,
+    context: DetectContext,
+) -> list[Proposal]:
+    """The proposals with a second opinion on each, where the model has one."""
+    if not has_opinion(model):
+        return proposals
+    now, then = days
+    chips = (chip_of(p.polygon, grid, now, then, slip, context.surfaces) for p in proposals)
+    said = opinions(model, chips)
+    return [
+        p if o is None else replace(p, extra={**p.extra, "opinion": o}) for p, o in zip(proposals, said, strict=True)
+    ]
 
 
 def find_construction(
@@ -51,15 +70,11 @@ def find_construction(
         grid = grid_of(today, model.card.gsd_m)
         then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
         east, north = result.shift_m
-        judge = change_judge(model, then, Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0))
+        slip = Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0)
+        judge = change_judge(model, then, slip)
         proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
         now = stack.enter_context(on_grid(today, grid))
-        slip = Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0)
-        chips = [chip_of(p.polygon, grid, now, then, slip, context.surfaces) for p in proposals]
-        proposals = [
-            p if said is None else replace(p, extra={**p.extra, "opinion": said})
-            for p, said in zip(proposals, opinions(model, chips), strict=True)
-        ]
+        proposals = _opined(model, proposals, grid, (now, then), slip, context)
         weights = model.card.calibration
         gathered = gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
     found = []

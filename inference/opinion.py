@@ -7,8 +7,9 @@ shape of a lorry on a road, from the edges of standing walls and from crowns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -162,25 +163,33 @@ def chip_of(
     )
 
 
-def opinions(model: Model, chips: Sequence[Chip | None]) -> list[float | None]:
+def has_opinion(model: Model) -> bool:
+    """Whether a change model has one: those before 2026-11-23 have not."""
+    return isinstance(model.network, ChangeNet) and model.network.opinion is not None
+
+
+def opinions(model: Model, chips: Iterable[Chip | None]) -> list[float | None]:
     """The log-odds that each chip shows a new structure; None for what cannot be shown, or by a model without.
 
     Args:
         model: A change model.
-        chips: Of candidates.
+        chips: Of candidates; taken a few at a time, as they may be thousands.
     """
+    out: list[float | None] = []
+    source = iter(chips)
+    while part := list(islice(source, _BATCH)):
+        out += _batch(model, part)
+    return out
+
+
+def _batch(model: Model, chips: Sequence[Chip | None]) -> list[float | None]:
     network = model.network
     assert isinstance(network, ChangeNet)
-    out: list[float | None] = [None] * len(chips)
-    if network.opinion is None:
-        return out
-    known = [i for i, chip in enumerate(chips) if chip is not None]
-    for first in range(0, len(known), _BATCH):
-        part = known[first : first + _BATCH]
-        batch = np.stack([inputs(chip) for chip in (chips[i] for i in part) if chip is not None])
-        with torch.inference_mode():
-            logits = network.opinion(torch.from_numpy(batch).to(model.device)).float().cpu()
-        rest = torch.logsumexp(logits[:, 1:], 1)
-        for i, value in zip(part, (logits[:, 0] - rest).tolist(), strict=True):
-            out[i] = float(value)
-    return out
+    shown = [chip for chip in chips if chip is not None]
+    if network.opinion is None or not shown:
+        return [None] * len(chips)
+    batch = torch.from_numpy(np.stack([inputs(chip) for chip in shown])).to(model.device)
+    with torch.inference_mode():
+        logits = network.opinion(batch).float().cpu()
+    said = iter((logits[:, 0] - torch.logsumexp(logits[:, 1:], 1)).tolist())
+    return [None if chip is None else float(next(said)) for chip in chips]
