@@ -29,7 +29,7 @@ PER_HECTARE = 40
 
 def _opined(
     model: Model,
-    proposals: Sequence[Proposal],
+    proposals: list[Proposal],
     grid: Grid,
     days: tuple[View, View],
     slip: Shift,
