@@ -206,13 +206,17 @@ def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     return float(1.0 / (1.0 + np.exp(-z)))
 
 
-def fit(evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0) -> dict[str, float]:
+def fit(
+    evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0, worth: Sequence[float] | None = None
+) -> dict[str, float]:
     """Fits the weights by logistic regression with an L2 pull towards the network's own word.
 
     Args:
         evidence: Of candidates on places that the network was not trained on.
         truth: Whether each was real.
         pull: Strength of the pull; 1 equals one candidate's worth a feature.
+        worth: How much each candidate counts; 1 when None. Places full of clutter hold more candidates than a hundred
+            others.
 
     Returns:
         Weights by name, with `bias`. Without both outcomes present, the default weights.
@@ -222,11 +226,12 @@ def fit(evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0) 
         return dict(DEFAULT)
     # A patrol without an earlier day, a surface or frames is judged by the same weights: each candidate is shown to
     # the fit with its cues taken away, too, at less weight, so that what is missing is not mistaken for a bad sign.
-    poorer = [(p, label) for e, label in zip(evidence, labels, strict=True) for p in without(e)]
-    rows = [features(e) for e in (*evidence, *(p for p, _ in poorer))]
+    own = np.ones(len(labels)) if worth is None else np.asarray(worth, float)
+    poorer = [(p, label, n) for e, label, n in zip(evidence, labels, own, strict=True) for p in without(e)]
+    rows = [features(e) for e in (*evidence, *(p for p, _, _ in poorer))]
     table = np.array([[row[name] for name in FEATURES] for row in rows])
-    labels = np.concatenate([labels, [label for _, label in poorer]])
-    counts = np.concatenate([np.ones(len(evidence)), np.full(len(poorer), POORER)])
+    labels = np.concatenate([labels, [label for _, label, _ in poorer]])
+    counts = np.concatenate([own, [POORER * n for _, _, n in poorer]])
     start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
 
     def loss(w: NDArray[np.float64]) -> float:
