@@ -158,6 +158,7 @@ def _evidence(
         green=extra.get("green"),
         rough_m=extra.get("rough"),
         risen=bool(extra.get("risen")),
+        stands_m=extra.get("stands"),
         opinion=extra.get("opinion"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from inference.candidates import Candidate, Gathered, gather, weighed
 from inference.context import DetectContext
@@ -31,6 +32,19 @@ def _before(
         return scores_on([p.polygon for p in proposals], grid, view, pixels, waste_judge(model))
 
 
+def _standing(proposals: Sequence[Proposal], context: DetectContext) -> list[Proposal]:
+    """The same, with how far each stands above the ground beside: a heap does, old or new, a stain does not."""
+    if context.surfaces is None:
+        return list(proposals)
+    everything = [p.polygon for p in proposals]
+    out = []
+    for proposal in proposals:
+        height = context.surfaces.above_ground(proposal.polygon, everything)
+        extra = {} if height is None else {"stands": height.median_m}
+        out.append(replace(proposal, extra=proposal.extra | extra))
+    return out
+
+
 def find_sanitation(
     model: Model,
     request: DetectRequest,
@@ -48,7 +62,7 @@ def find_sanitation(
         progress: Called by window.
     """
     everything, grid = find_waste(model, request.mosaic, progress)
-    proposals = strongest(everything, allowance(context.area_m2))
+    proposals = _standing(strongest(everything, allowance(context.area_m2)), context)
     before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
     weights = model.card.calibration
     gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, weights, before, every=request.every)

@@ -20,8 +20,13 @@ _LOGIT = 5.0
 CAR_HEIGHT_M = 1.7
 # Lorries, buses, containers: 2.5 m wide (GB 1589-2016: 2.55 m at most), drawn up to half a metre wider each side.
 LORRY_WIDTH_M = (1.6, 3.4)
+# Heaps are lower, crowns and roofs higher.
+TALL_HEAP_M = 2.2
 # Weight of a candidate with cues taken away, beside the candidate itself.
 POORER = 0.3
+# Weight of a real thing shown as if it had lain there on the earlier day already, beside the thing itself: towns that
+# are flown twice hold new heaps only, and of the old ones in composites every one was taken for a texture.
+STOOD = 0.3
 # Weights used until a fit exists: the network's own word, tempered.
 DEFAULT = {
     "bias": 0.0,
@@ -47,6 +52,9 @@ DEFAULT = {
     "lorry": 0.0,
     "size": 0.0,
     "edge": 0.0,
+    "stands": 0.0,
+    "tower": 0.0,
+    "surveyed": 0.0,
     "opinion": 0.0,
     "opined": 0.0,
 }
@@ -76,6 +84,9 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "lorry": (-4, 0),
     "size": (0, 3),
     "edge": (-4, 0),
+    "stands": (0, 3),
+    "tower": (-4, 0),
+    "surveyed": (None, None),
     "opinion": (0, 3),
     "opined": (None, None),
 }
@@ -102,6 +113,7 @@ class Evidence:
         risen: The surface alone proposed it.
         edge: Too few frames could show it: it lies at the survey's edge, where one picture's lean passes for a thing.
         opinion: Log-odds of the second opinion (`inference.opinion`), or None.
+        stands_m: How far today's surface stands above the ground beside, or None.
     """
 
     mean: float
@@ -119,6 +131,7 @@ class Evidence:
     risen: bool = False
     edge: bool = False
     opinion: float | None = None
+    stands_m: float | None = None
 
 
 def logit(p: float) -> float:
@@ -133,9 +146,10 @@ def features(evidence: Evidence) -> dict[str, float]:
     `looks` is the mean log-odds over the frames; `height` how far the rise stands above 0.7 m, in units of its noise;
     `flat` 1 where the surface is known not to have risen half a metre; `rise` 1 where it rose at all (a heap does);
     `before` the log-odds on the earlier day: what fires on both days is mostly a texture; `edge` 1 at the
-    survey's edge. `risen` and what follows weigh what the surface proposes: `tall` how a rise stands to a car's,
-    `built` and `appeared` what the network says is built there now and was not then, `green` leaves, `rough` wrong
-    matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house, `size`
+    survey's edge; `stands` 1 where today's surface stands above the ground beside, as `rise`, and `tower` 1 where it
+    stands higher than heaps do. `risen` and what follows weigh what the surface proposes: `tall` how a rise stands to
+    a car's, `built` and `appeared` what the network says is built there now and was not then, `green` leaves, `rough`
+    wrong matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house, `size`
     the area of what rose.
     """
     rise = evidence.height_m
@@ -156,7 +170,15 @@ def features(evidence: Evidence) -> dict[str, float]:
         "edge": float(evidence.edge),
         "opinion": 0.0 if evidence.opinion is None else float(np.clip(evidence.opinion, -_LOGIT, _LOGIT)),
         "opined": 0.0 if evidence.opinion is None else 1.0,
+        **_features_of_standing(evidence.stands_m),
     } | _features_of_what_rose(evidence)
+
+
+def _features_of_standing(stands_m: float | None) -> dict[str, float]:
+    if stands_m is None:
+        return {"stands": 0.0, "tower": 0.0, "surveyed": 0.0}
+    up, tower = np.clip((stands_m - 0.15) / 0.3, -1, 1), np.clip((stands_m - TALL_HEAP_M) / 1.0, 0, 1)
+    return {"stands": float(up), "tower": float(tower), "surveyed": 1.0}
 
 
 def _features_of_what_rose(evidence: Evidence) -> dict[str, float]:
@@ -195,7 +217,12 @@ def without(evidence: Evidence) -> list[Evidence]:
     if evidence.risen:
         # Without surfaces there would be no such candidate.
         return [alone, replace(evidence, looks=())]
-    return [alone, replace(evidence, looks=()), replace(alone, looks=(), height_m=None)]
+    return [alone, replace(evidence, looks=()), replace(alone, looks=(), height_m=None, stands_m=None)]
+
+
+def stood(evidence: Evidence) -> Evidence:
+    """The same thing as if it had lain there on the earlier day already: seen then as now, and nothing rose."""
+    return replace(evidence, before=evidence.mean, height_m=None if evidence.height_m is None else 0.0)
 
 
 def probability(evidence: Evidence, weights: dict[str, float]) -> float:
@@ -204,6 +231,23 @@ def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     known = weights or DEFAULT
     z = known.get("bias", 0.0) + sum(known.get(name, 0.0) * value for name, value in values.items())
     return float(1.0 / (1.0 + np.exp(-z)))
+
+
+def _shown(
+    evidence: Sequence[Evidence], labels: NDArray[np.float64], worth: NDArray[np.float64]
+) -> list[tuple[Evidence, float, float]]:
+    """What a fit is shown: each candidate, and at less weight what other patrols would know of it; label and weight.
+
+    A patrol without an earlier day, a surface or frames is judged by the same weights: what is missing must not be
+    mistaken for a bad sign. A heap that lay there on the earlier day, too, is as real as a new one.
+    """
+    out = []
+    for e, label, count in zip(evidence, labels.tolist(), worth.tolist(), strict=True):
+        out.append((e, label, count))
+        out += [(poorer, label, POORER * count) for poorer in without(e)]
+        if label and e.before is not None:
+            out.append((stood(e), label, STOOD * count))
+    return out
 
 
 def fit(
@@ -224,14 +268,10 @@ def fit(
     labels = np.asarray(truth, float)
     if len(labels) < 8 or labels.min() == labels.max():
         return dict(DEFAULT)
-    # A patrol without an earlier day, a surface or frames is judged by the same weights: each candidate is shown to
-    # the fit with its cues taken away, too, at less weight, so that what is missing is not mistaken for a bad sign.
     own = np.ones(len(labels)) if worth is None else np.asarray(worth, float)
-    poorer = [(p, label, n) for e, label, n in zip(evidence, labels, own, strict=True) for p in without(e)]
-    rows = [features(e) for e in (*evidence, *(p for p, _, _ in poorer))]
-    table = np.array([[row[name] for name in FEATURES] for row in rows])
-    labels = np.concatenate([labels, [label for _, label, _ in poorer]])
-    counts = np.concatenate([own, [POORER * n for _, _, n in poorer]])
+    shown = _shown(evidence, labels, own)
+    table = np.array([[features(e)[name] for name in FEATURES] for e, _, _ in shown])
+    labels, counts = np.array([label for _, label, _ in shown]), np.array([count for _, _, count in shown])
     start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
 
     def loss(w: NDArray[np.float64]) -> float:

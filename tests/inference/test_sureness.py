@@ -14,6 +14,7 @@ from inference.sureness import (
     features,
     fit,
     probability,
+    stood,
     threshold_for_recall,
     wilson,
 )
@@ -108,3 +109,14 @@ def test_the_surveys_edge_can_only_speak_against_a_candidate() -> None:
     assert weights["edge"] < -0.5
     inside = replace(evidence[0], edge=False)
     assert probability(replace(inside, edge=True), weights) < probability(inside, weights)
+
+
+def test_a_heap_that_lay_there_before_is_still_a_heap() -> None:
+    rng = np.random.default_rng(6)
+    heaps = [
+        Evidence(0.9, 0.95, 5.0, (0.9,), float(rng.normal(0.6, 0.2)), before=0.05, stands_m=0.6) for _ in range(80)
+    ]
+    stains = [Evidence(0.7, 0.8, 5.0, (0.6,), 0.0, before=0.7, stands_m=float(rng.normal(0, 0.05))) for _ in range(80)]
+    weights = fit([*heaps, *stains], [True] * 80 + [False] * 80)
+    assert probability(stood(heaps[0]), weights) > 0.5 > probability(stains[0], weights)
+    assert weights["stands"] > 0 and features(replace(heaps[0], stands_m=4.0))["tower"] == 1.0
