@@ -149,8 +149,8 @@ def features(evidence: Evidence) -> dict[str, float]:
     survey's edge; `stands` 1 where today's surface stands above the ground beside, as `rise`, and `tower` 1 where it
     stands higher than heaps do. `risen` and what follows weigh what the surface proposes: `tall` how a rise stands to
     a car's, `built` and `appeared` what the network says is built there now and was not then, `green` leaves, `rough`
-    wrong matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house, `size`
-    the area of what rose.
+    wrong matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house,
+    `size` the area of what rose.
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)
