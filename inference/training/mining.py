@@ -84,3 +84,29 @@ def mine(model: Model, scenes: Sequence[Scene]) -> list[Scene]:
     """All scenes with their hard negatives."""
     cv2.setNumThreads(1)
     return [mined(model, scene) for scene in scenes]
+
+
+def proposed(model: Model, scene: Scene, windows: int) -> list[shapely.Polygon]:
+    """Outlines of what a change model calls new in a scene, faint ones too, in pixels: what it will be asked about.
+
+    Args:
+        model: Of change.
+        scene: Two days at its spacing.
+        windows: Looked over at most.
+    """
+    assert scene.before is not None
+    height, width = scene.after.shape[:2]
+    corners = [(row, col) for row in range(0, height, _WINDOW_PX) for col in range(0, width, _WINDOW_PX)]
+    found = []
+    for index in np.random.default_rng(len(scene.things)).permutation(len(corners))[:windows]:
+        row, col = corners[int(index)]
+        now, valid = _window(scene.after, row, col)
+        then, _ = _window(scene.before, row, col)
+        new = change.probabilities(model, then, now, valid & (now.max(axis=2) > 0) & (then.max(axis=2) > 0))[0]
+        at = Affine.translation(col, row) @ Affine.scale(2)
+        for low, high, tight in (
+            (change.LOW, change.HIGH, change.TIGHT),
+            (change.FAINT_LOW, change.FAINT_HIGH, change.FAINT_TIGHT),
+        ):
+            found += [p.polygon for p in find(new, at, low, high, {}, tight=tight)]
+    return [p for p in found if p.geom_type == "Polygon"]

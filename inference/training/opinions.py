@@ -21,10 +21,12 @@ from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 from torch.nn import functional
 
+from inference.engine import Model
 from inference.networks import OPINION_CLASSES, OpinionNet
 from inference.opinion import CHIP_PX, Chip, drawn, finer, inputs, spacing_m
 from inference.rises import LEAST_M, LEAST_WIDTH_M
 from inference.training.camouflage import camouflaged
+from inference.training.mining import proposed
 from inference.training.samples import relight
 from inference.training.scenes import Scene, Thing, held_out, read_card, read_scene, scene_folders
 
@@ -41,6 +43,12 @@ _SMALL_M2 = 20.0
 _SMOOTHING = 0.02
 # Rises smaller than this are not proposed; share of chips that show one which is no structure.
 _LEAST_RISE_M2, _RISES_SHARE = 2.5, 0.16
+# Of the change model's own proposals, by class; windows of a scene that it looks over.
+_PROPOSED_SHARE, _WINDOWS, _WINDOWS_STITCHED = 0.12, 4, 30
+# A proposal shows a thing when they share so much of the smaller one.
+_SAME = 0.25
+PROPOSED = "proposed"
+RISING = ("new", "altered", "permitted")
 VEHICLES = ("vehicle", "car", "van", "truck", "lorry", "bus")
 # Share of chips with the days swapped, so that what came has gone; and without heights, as where there is no surface.
 SWAPPED, BLIND = 0.25, 0.12
@@ -69,12 +77,13 @@ def _heights(folder: Path, name: str, shape: tuple[int, int]) -> Field | None:
     return np.asarray(cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def read_grounds(data: Sequence[Path], held: bool | None = False) -> list[Ground]:
+def read_grounds(data: Sequence[Path], held: bool | None = False, model: Model | None = None) -> list[Ground]:
     """Scenes of two days with both heights; others teach this network nothing.
 
     Args:
         data: Folders of scenes.
         held: False: training places; True: held-out ones; None: all.
+        model: A change model whose own proposals are to be looked at, too.
     """
     out = []
     for folder in (f for root in data for f in scene_folders(root)):
@@ -87,8 +96,33 @@ def read_grounds(data: Sequence[Path], held: bool | None = False) -> list[Ground
         if scene.before is None or now is None or then is None:
             continue
         rendered = not (card.model_extra or {}).get("stitched", False)
-        out.append(Ground(scene, now, then, rendered, (*_pools(scene), *_unexplained(scene, now - then))))
+        pools = [*_pools(scene), *_unexplained(scene, now - then)]
+        if model is not None:
+            pools += _asked_about(model, scene, _WINDOWS if rendered else _WINDOWS_STITCHED)
+        out.append(Ground(scene, now, then, rendered, tuple(pools)))
     return out
+
+
+def _asked_about(model: Model, scene: Scene, windows: int) -> list[tuple[float, int, tuple[Thing, ...]]]:
+    """The change model's own proposals by what they show: outlines as they come, parts of roofs among them."""
+    things = [t for t in scene.things if len(t.polygon) >= 3 and t.label != "container"]
+    shapes = [shapely.make_valid(Polygon(t.polygon)) for t in things]
+    tree = STRtree(shapes)
+    found: dict[int, list[Thing]] = {STRUCTURE: [], VEHICLE: [], OTHER: []}
+    for polygon in proposed(model, scene, windows):
+        if polygon.area * GSD_M**2 < _LEAST_RISE_M2:
+            continue
+        kind = OTHER
+        for i in tree.query(polygon, predicate="intersects"):
+            shared = shapes[int(i)].intersection(polygon).area / min(polygon.area, shapes[int(i)].area)
+            thing = things[int(i)]
+            if shared > _SAME and thing.family == "construction" and thing.kind in RISING:
+                kind = STRUCTURE
+            elif shared > _SAME and thing.label in VEHICLES and kind == OTHER:
+                kind = VEHICLE
+        xy = tuple((float(x), float(y)) for x, y in polygon.exterior.coords[:-1])
+        found[kind].append(Thing(family="none", kind="distractor", label=PROPOSED, polygon=xy))
+    return [(_PROPOSED_SHARE, kind, tuple(some)) for kind, some in found.items() if some]
 
 
 def _unexplained(scene: Scene, rise: Field) -> list[tuple[float, int, tuple[Thing, ...]]]:
@@ -123,7 +157,7 @@ def _pools(scene: Scene) -> tuple[tuple[float, int, tuple[Thing, ...]], ...]:
     fate = {id(t): str((t.model_extra or {}).get("fate", "")) for t in scene.things}
     things = [t for t in scene.things if len(t.polygon) >= 3 and _photographed(scene, t)]
     built = [t for t in things if t.family == "construction"]
-    rising = [t for t in built if t.kind in ("new", "altered", "permitted")]
+    rising = [t for t in built if t.kind in RISING]
     small = [t for t in rising if _area_m2(t) < _SMALL_M2 and t.label not in ("wall", "foundation")]
     thin = [t for t in rising if t.label in ("wall", "foundation", "extension")]
     gone = [t for t in built if t.kind == "gone"]
@@ -227,7 +261,8 @@ def chip_sample(ground: Ground, rng: Rng) -> tuple[Field, int]:
     elif kind != STRUCTURE and _built_there(ground, polygon):
         kind = STRUCTURE
     cut = _Cut.drawn(polygon, rng)
-    pictures = _pictures(ground, cut, thing if not gone else None, rng)
+    whole = thing is not None and not gone and thing.label != PROPOSED
+    pictures = _pictures(ground, cut, thing if whole else None, rng)
     heights = _both_heights(ground, cut, rng) if rng.random() > BLIND else [None, None]
     if swapped:
         pictures, heights = pictures[::-1], heights[::-1]
@@ -315,7 +350,10 @@ def rate_at(step: int, steps: int) -> float:
 
 
 def train_opinion(
-    data: Sequence[Path], settings: OpinionSettings | None = None, progress: Progress | None = None
+    data: Sequence[Path],
+    settings: OpinionSettings | None = None,
+    progress: Progress | None = None,
+    model: Model | None = None,
 ) -> OpinionNet | None:
     """Trains the second opinion from nothing; None where no scene has two days with both heights.
 
@@ -323,9 +361,10 @@ def train_opinion(
         data: Folders of scenes; those of two days with heights are used, held-out places left out.
         settings: How long and how.
         progress: Called by step.
+        model: The change model that it will serve beside.
     """
     settings = settings or OpinionSettings()
-    grounds = read_grounds(data)
+    grounds = read_grounds(data, model=model)
     if not grounds:
         return None
     torch.manual_seed(settings.seed)

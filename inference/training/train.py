@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn import functional
 
-from inference.engine import MEAN, SPREAD, ModelCard, ModelFamily, load_model, new_network
+from inference.engine import MEAN, SPREAD, Device, Model, ModelCard, ModelFamily, load_model, new_network
 from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.networks import ChangeNet, WasteNet, fold_backbone, parameter_count
@@ -279,7 +279,7 @@ def train(
         InferenceError: No or malformed scenes.
     """
     settings = settings or TrainSettings()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(settings.threads)
     scenes = load_scenes(data, family)
     if settings.start is not None and settings.mine:
@@ -300,16 +300,27 @@ def train(
     _save(run, checkpoint)
     state = run.average
     if family == "change" and settings.start is None:
-        state = _with_opinion(state, data, settings, progress)
+        state = _with_opinion(state, data, settings, progress, device)
     return write_model(family, state, scenes, settings, out)
 
 
 def _with_opinion(
-    state: dict[str, Tensor], data: Sequence[Path], settings: TrainSettings, progress: Progress | None
+    state: dict[str, Tensor], data: Sequence[Path], settings: TrainSettings, progress: Progress | None, device: Device
 ) -> dict[str, Tensor]:
     """The change network's state with a second opinion trained on the same scenes, where they have heights."""
+    network = new_network("change")
+    network.load_state_dict(state)
+    card = ModelCard(
+        name="in training",
+        family="change",
+        created_utc="",
+        weights="",
+        sha256="",
+        gsd_m=GSD_M["change"],
+        parameters=0,
+    )
     wanted = OpinionSettings(steps=min(OpinionSettings.steps, settings.steps), seed=settings.seed)
-    opinion = train_opinion(data, wanted, progress)
+    opinion = train_opinion(data, wanted, progress, Model(card, network.to(device).eval(), device))
     found = {name: value for name, value in state.items() if not name.startswith("opinion.")}
     if opinion is not None:
         found |= {f"opinion.{name}": value for name, value in opinion.state_dict().items()}

@@ -12,14 +12,15 @@ import rasterio
 import shapely
 from rasterio.transform import Affine
 
-from inference.engine import Model, ModelCard
+from inference.engine import Model, ModelCard, load_model
 from inference.heights import open_surfaces
 from inference.networks import OPINION_INPUTS, ChangeNet
-from inference.opinion import CHIP_PX, Chip, chip_of, inputs, opinions, spacing_m
+from inference.opinion import CHIP_PX, Chip, chip_of, has_opinion, inputs, opinions, spacing_m
 from inference.registration import Shift
 from inference.training.camouflage import camouflaged
 from inference.training.opinions import STRUCTURE, OpinionSettings, chip_sample, read_grounds, train_opinion
 from inference.training.scenes import Thing
+from inference.training.train import LIMITS, TrainSettings, train
 from inference.windows import Grid, on_grid, open_raster
 from tests.inference.conftest import CRS, ORIGIN, WriteRaster, ground_texture
 
@@ -144,3 +145,18 @@ def test_camouflage_takes_the_colour_of_the_ground() -> None:
         for s in range(10)
     ]
     assert min(apart) < 30 and np.median(apart) < 100
+
+
+@pytest.mark.slow
+def test_training_for_change_brings_an_opinion_along(tmp_path: Path) -> None:
+    _scene(tmp_path / "data" / "scene-a")
+    card = train("change", [tmp_path / "data"], tmp_path / "model", TrainSettings(steps=1, batch=1))
+    model = load_model(tmp_path / "model", "cpu")
+    assert has_opinion(model) and card.parameters <= LIMITS["change"]
+    start = TrainSettings(steps=1, batch=1, start=tmp_path / "model", mine=False)
+    train("change", [tmp_path / "data"], tmp_path / "next", start)
+    again = load_model(tmp_path / "next", "cpu")
+    assert isinstance(model.network, ChangeNet) and isinstance(again.network, ChangeNet)
+    assert model.network.opinion is not None and again.network.opinion is not None
+    for a, b in zip(model.network.opinion.parameters(), again.network.opinion.parameters(), strict=True):
+        assert np.allclose(a.detach().numpy(), b.detach().numpy(), atol=1e-3)
