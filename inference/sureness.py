@@ -270,16 +270,21 @@ def fit(
         return dict(DEFAULT)
     own = np.ones(len(labels)) if worth is None else np.asarray(worth, float)
     shown = _shown(evidence, labels, own)
-    table = np.array([[features(e)[name] for name in FEATURES] for e, _, _ in shown])
+    rows = [features(e) for e, _, _ in shown]
+    table = np.array([[row[name] for name in FEATURES] for row in rows])
     labels, counts = np.array([label for _, label, _ in shown]), np.array([count for _, _, count in shown])
     start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
 
-    def loss(w: NDArray[np.float64]) -> float:
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = w[0] + table @ w[1:]
         nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
-        return float((nll * counts).sum() + 0.5 * pull * ((w - start)[1:] ** 2).sum() + 0.005 * w[0] ** 2)
+        off = counts * (1 / (1 + np.exp(-z)) - labels)
+        away = w - start
+        value = (nll * counts).sum() + 0.5 * pull * (away[1:] ** 2).sum() + 0.005 * w[0] ** 2
+        return float(value), np.concatenate([[off.sum() + 0.01 * w[0]], table.T @ off + pull * away[1:]])
 
-    best = minimize(loss, start, method="L-BFGS-B", bounds=[(None, None), *(BOUNDS[name] for name in FEATURES)])
+    bounds = [(None, None), *(BOUNDS[name] for name in FEATURES)]
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
     return {name: round(float(w), 4) for name, w in zip(("bias", *FEATURES), best.x, strict=True)}
 
 
