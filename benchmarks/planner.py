@@ -1,6 +1,6 @@
 """The planner against its bars: coverage, path against the bound, flight time against a baseline, a city.
 
-usage: python -m benchmarks.planner [shapes] [geometry] [replan] [peers] [baseline] [bound] [travel] [city]
+usage: python -m benchmarks.planner [shapes] [geometry] [replan] [peers] [baseline] [travel] [city]
 All of them where none is named. Prints a table; exits 1 where a bar is missed.
 """
 
@@ -12,24 +12,21 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import shapely
 
-from benchmarks._city_bound import Swept, lower_bound
 from benchmarks._travel import travel_said
 from missions.aircraft import load_profile
 from missions.coverage import Strip, cover, turned
 from missions.direction import sweeps
 from missions.energy import FlightModel
 from missions.frame import LocalFrame
-from missions.part import lanes_in, parts_of
+from missions.part import parts_of
 from missions.planner import PlanRequest, PlanResult, export_plan, plan_patrol
 from missions.replan import replan
 from missions.request import read_task
-from missions.roster import crews_of
 from missions.route import build_route
 from missions.routing import Router
 from missions.sites import read_sites
@@ -341,40 +338,6 @@ def bench_travel(folder: Path) -> None:
     print(travel_said(plan_patrol(city_request())) if CITY.is_dir() else f"travel: skipped, no {CITY}")
 
 
-def bench_bound(folder: Path) -> None:
-    """What no plan of the city can beat: with these sites and line of sight, and with others."""
-    if not CITY.is_dir():
-        print(f"bound: skipped, no {CITY}")
-        return
-    task = read_task(city_request())
-    assert task.roster is not None
-    parts = parts_of(task)[0]
-    ideal_s = sum(part.target.area / (part.strip.lane_m * task.profile.cruise_mps) for part in parts)
-    given = task.frame.to_xy(task.request.sites)
-    swept = []
-    for part in parts:
-        direction_rad = sweeps(part.target, part.strip, task.model)[0].direction_rad
-        lanes = lanes_in(task, part, direction_rad)
-        usable = given[part.ground.open_points(given)]
-        swept.append(Swept(lanes, usable, part.strip.lane_m, part.strip.height_agl_m))
-    health = float(np.mean([crew.machine.battery_health for crew in crews_of(task.roster, task.profile)]))
-    battery_wh = task.model.budget_wh(health)
-    anywhere = [replace(one, sites=None) for one in swept]
-    for name, chosen, range_m in (
-        ("these sites, line of sight 1.5 km", swept, 1500.0),
-        ("these sites, line of sight 2 km", swept, 2000.0),
-        ("sites anywhere, 1.5 km", anywhere, 1500.0),
-        ("sites anywhere, 2 km", anywhere, 2000.0),
-    ):
-        found = lower_bound(chosen, task.model, battery_wh, range_m)
-        print(
-            f"bound: {name:36s} {found.flight_s / ideal_s:.3f} ({found.flight_s / 3600:.1f} h: lanes "
-            f"{found.lanes_s / 3600:.1f} h, at least {found.visits} visits of rows and {found.sorties} sorties; "
-            f"{found.unseen_m / 1000:.0f} km of lanes out of sight)",
-            flush=True,
-        )
-
-
 def bench_replan(folder: Path) -> None:
     """One district-sized area (10 km2, three zones, 6 crews) with one urgent point."""
     place, zoned, _ = shape_cases()["ragged 10 km2, three zones"]
@@ -389,7 +352,7 @@ def bench_replan(folder: Path) -> None:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "peers", "baseline", "bound", "travel", "city"]
+    chosen = sys.argv[1:] or ["shapes", "geometry", "replan", "peers", "baseline", "travel", "city"]
     with tempfile.TemporaryDirectory() as name:
         for part in chosen:
             globals()[f"bench_{part}"](Path(name))

@@ -24,7 +24,7 @@ from missions.vector import polygons_of
 # Shares of a footprint. Guard: what wind, tilt and position error may eat at a strip's rim (7 % of 158 m is 11 m).
 # Inset: how deep the first lane may lie, 0.5 being the limit at which the edge is just seen once.
 _GUARD = 0.07
-_SIDE_INSET = 0.30
+SIDE_INSET = 0.30
 _END_INSET = 0.35
 _NEGLIGIBLE_M2 = 1.0
 # Lanes end this far before what is closed, so that ways to and from them can leave its outline.
@@ -127,7 +127,7 @@ def _rows(bounds: Array, strip: Strip) -> Array:
     """Heights of the rows: as few as the inset allows, evenly spread."""
     low, high = bounds[1], bounds[3]
     depth = high - low
-    spare = depth - 2 * _SIDE_INSET * strip.across_m
+    spare = depth - 2 * SIDE_INSET * strip.across_m
     count = max(1, math.ceil(spare / strip.lane_m - 1e-9) + 1)
     spacing = min(strip.lane_m, depth / count)
     return (low + high) / 2 + spacing * (np.arange(count) - (count - 1) / 2)

@@ -1,57 +1,155 @@
-"""A brigade's work by take-off site: pairs of lanes dealt to sites by whole batteries, sites put on one tour.
+"""A brigade's work: an area in tiles, each as large as one sortie of the crew that comes there sees.
 
-Crews have better and worse batteries, so a site's work is measured in those of the crew that the tour will bring there.
+How large that is depends on the way from its site, on its shape, the wind and the hills, and on whose batteries they
+are: each round sweeps the tiles, deals them to crews along a tour of the sites, and sizes them anew by what was drawn.
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import shapely
+from shapely.geometry.base import BaseGeometry
 
-from missions.cells import CHUNK_M, deal
 from missions.errors import MissionsError
+from missions.flying import Flown, drawn_wh, fly
 from missions.frame import Array
-from missions.part import Part, lanes_by_direction
+from missions.part import Part
 from missions.request import Task
 from missions.roster import Crew, Roster
-from missions.routing import Router
 from missions.sites import propose_sites
-from missions.sorties import Pieces, longest_piece_m, pieces_of
-from missions.tour import best_tour, link_costs
-from missions.tracks import Tracks
+from missions.sorties import Pieces
+from missions.swept import swept, swept_place
+from missions.tiles import Tiling
+from missions.timetable import drive_s
+from missions.tour import best_tour
 
 Tell = Callable[[int, int, str], None]
-# What a sortie flies besides lanes and its cell's own turns: ways from and to home, start and stop, the turns of lanes
-# cut at home and by the battery; over the city's sorties 41, 9 and some 80 s.
-_BESIDE_S = 130.0
-_SWEEPS_OF_CREWS = 3
+# What a sortie flies beside what it sees, to begin with: climb, descent, ways from and to home.
+_BESIDE_S = 120.0
+# Rounds of moving seeds, and of sizes alone; rounds of sweeping and sizing, at least and at most.
+_SETTLING, _BALANCING, _LEAST_SIZINGS, _SIZINGS = 60, 5, 2, 8
+_BISECTIONS = 24
+# Share of tiles that may still be too large when sizing ends: their sorties are cut in two.
+_CUT_AT_LAST = 0.04
+# Fewer tiles than this many a crew are evened out: a crew more or less of them is a day's finish.
+_FEW = 3
+_CRUMB, _CRUMB_M2 = 1e-6, 25.0
+# Share of a battery that tiles are sized to: the next round's shapes differ a little.
+_FULL = 0.925
+# Late rounds lay anew what needs so much more than its tiles give, and fill tiles no faster than this.
+_TIGHT = 1.03
+_SLOWLY = 1.02
+# From one round to the next no tile grows or shrinks by more.
+_CHANGE = (0.8, 1.25)
+# A metre out of sight counts as so many flown; sites that are weighed for a tile.
+_BEYOND, _NEAR_SITES = 3.0, 6
+# What a site counts farther from which the straight way home is closed from all of a tile's outline.
+_HIDDEN_M = 1000.0
 
 
 @dataclass(frozen=True)
-class Job:
-    """All of one part's lanes at one site."""
+class Work:
+    """One sortie of the day before it has a time, with the crew whose battery it was measured for."""
 
-    home: Array
-    work: Pieces
+    crew: int
+    flown: Flown
 
 
 @dataclass(frozen=True)
-class Line:
-    """All pieces of one part in the order of a tour over its sites; `homes` (n, 2) is the site of each piece.
+class _Tile:
+    """A tile as it was last swept: tile `number` of field `field`."""
 
-    `health` (n,) is that of the batteries of the crew which is expected there, `sites` (m, 2) are all that may be used.
-    """
-
-    part: Part
-    tracks: Tracks
+    field: int
+    number: int
     pieces: Pieces
-    homes: Array
-    health: Array
-    sites: Array
+    flown: Flown
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Which tile it is, from round to round."""
+        return self.field, self.number
+
+    def lanes_share(self) -> float:
+        """Share of the sortie's way with the camera on."""
+        route = self.flown.route
+        return sum(route.runs_m()) / max(route.distance_m, 1.0)
+
+
+class _Field:
+    """One part with its tiling, sized round by round."""
+
+    def __init__(self, task: Task, roster: Roster, part: Part, health: float, crews: int) -> None:
+        self.task, self.part, self.range_m = task, part, roster.line_of_sight_m
+        self.place = swept_place(task, part)
+        self.sites = _sites(task, part)
+        self._lay(_to_begin_with(task, part, self.place.area, health, crews))
+
+    def _lay(self, count: int) -> None:
+        """Equal tiles, relaxed."""
+        self.sizes_m2 = np.full(count, self.place.area / count)
+        self.tiling = Tiling(self.place, count, self.sites)
+        self.tiling.settle(self.sizes_m2, _SETTLING)
+        self.tiling.balance(self.sizes_m2, _BALANCING)
+
+    def _home(self, tile: BaseGeometry) -> Array:
+        """The site for a tile: near its edge and its middle, and with all of it in sight."""
+        middle = shapely.get_coordinates(tile.centroid)[0]
+        near = np.argsort(np.hypot(*(self.sites - middle).T))[:_NEAR_SITES]
+        places = self.sites[near]
+        points = shapely.points(places)
+        outline = shapely.get_coordinates(shapely.convex_hull(tile))
+        hidden = self.part.router.hidden(places, outline[:-1], outline[1:]).mean(axis=1)
+        beyond_m = np.maximum(shapely.hausdorff_distance(shapely.convex_hull(tile), points) - self.range_m, 0.0)
+        cost = shapely.distance(tile, points) + np.hypot(*(places - middle).T) + _BEYOND * beyond_m + _HIDDEN_M * hidden
+        return np.asarray(places[int(np.argmin(cost))])
+
+    def swept(self, field: int) -> tuple[list[_Tile], float]:
+        """All tiles as they are now, and the square metres that no way leads to."""
+        found, lost_m2 = [], 0.0
+        tiles = self.tiling.tiles()
+        self.sizes_m2 = np.array([max(tile.area, 1.0) for tile in tiles])
+        for number, tile in enumerate(tiles):
+            if tile.area < _CRUMB_M2:
+                continue
+            one = swept(self.task, self.part, tile, self._home(tile))
+            if one is None:
+                lost_m2 += tile.area
+            else:
+                found.append(_Tile(field, number, *one))
+        return found, lost_m2
+
+    def size(self, wanted: dict[int, float], late: bool) -> None:
+        """Sizes tiles anew, in other numbers where they then do not fill the place.
+
+        Args:
+            wanted: By number, the share of its size that each should have.
+            late: Whether tiles that fit stay, and others take what those leave that do not.
+        """
+        factor = np.clip([wanted.get(number, 1.0) for number in range(len(self.tiling))], *_CHANGE)
+        if late:
+            factor = np.where(factor < _FULL, factor, np.clip(factor, 1.0, _SLOWLY))
+        sizes = self.sizes_m2 * factor
+        share = self.place.area / sizes.sum()
+        count = max(1, math.ceil(len(sizes) * share - _CRUMB))
+        if (count != len(sizes) and not late) or share > _TIGHT:
+            self._lay(count)
+        else:
+            self.tiling.balance(sizes * share, _BALANCING)
+
+
+def _to_begin_with(task: Task, part: Part, area_m2: float, health: float, crews: int) -> int:
+    """How many tiles a part needs by what a battery lasts; of few, as many for each crew."""
+    profile = task.profile
+    watts = float(task.model.power_w(np.array([profile.cruise_mps]))[0])
+    lasts_s = max(task.model.budget_wh(health) * 3600.0 / watts - _BESIDE_S, _BESIDE_S)
+    lanes_s = area_m2 / part.strip.lane_m / profile.cruise_mps
+    count = max(1, math.ceil(lanes_s / lasts_s))
+    even = crews * math.ceil(count / crews)
+    return even if count < _FEW * crews and lanes_s > even * _BESIDE_S else count
 
 
 def _sites(task: Task, part: Part) -> Array:
@@ -64,134 +162,132 @@ def _sites(task: Task, part: Part) -> Array:
     return usable
 
 
-def _battery_s(task: Task, part: Part, direction_rad: float, health: Array) -> Array:
-    """Seconds along lanes of a battery, what every sortie takes besides left out."""
-    unit = np.array([[np.cos(direction_rad), np.sin(direction_rad)]])
-    _, seconds, energy = task.model.straight(np.concatenate([unit, -unit]))
-    watts = float(energy.sum() / seconds.sum()) * 3600.0
-    height_m = part.strip.height_agl_m
-    up, down = task.model.climb(height_m), task.model.descent(height_m)
-    fixed_wh = up[1] + down[1] + watts * _BESIDE_S / 3600.0
-    return (task.model.budget_wh() * health - fixed_wh) * 3600.0 / watts
+def _on_tour(homes: Array) -> list[int]:
+    """Sorties in an order that is short to drive, those of one site together."""
+    places, which = np.unique(homes, axis=0, return_inverse=True)
+    gap = np.hypot(*(places[:, None, :] - places[None, :, :]).transpose(2, 0, 1))
+    tour = best_tour(np.repeat(np.repeat(gap, 2, axis=0), 2, axis=1), starts=1)
+    rank = np.argsort([int(end) // 2 for end in tour])
+    return [int(index) for index in np.argsort(rank[which.reshape(-1)], kind="stable")]
 
 
-@dataclass(frozen=True)
-class Laid:
-    """A part's lanes by pairs, and the sites that they may be flown from."""
-
-    part: Part
-    tracks: Tracks
-    sites: Array
-
-    @staticmethod
-    def of(task: Task, part: Part, direction_rad: float) -> list[Laid]:
-        """Lays the lanes, those of each direction by themselves; none where there is nothing to see."""
-        return [
-            Laid(part, Tracks.of(lanes, part.strip), _sites(task, part))
-            for lanes in lanes_by_direction(task, part, direction_rad)
-            if len(lanes)
-        ]
+def _runs(flown: Sequence[Flown], roster: Roster, count: int, limit_s: float) -> list[int] | None:
+    """The crew of each sortie when each takes as many in order as its limit allows; None where crews do not suffice."""
+    crew, spent = 0, 0.0
+    found: list[int] = []
+    for index, one in enumerate(flown):
+        seconds = one.duration_s + roster.swap_s
+        road_s = drive_s(roster, flown[index - 1].home, one.home) if spent else 0.0
+        if spent and spent + road_s + seconds > limit_s:
+            crew, spent, road_s = crew + 1, 0.0, 0.0
+            if crew == count:
+                return None
+        found.append(crew)
+        spent += road_s + seconds
+    return found
 
 
-def _jobs(task: Task, roster: Roster, laid: Laid, health: Array, tell: Tell) -> list[Job]:
-    """Pairs of lanes dealt to sites, whose batteries have a `health` (m,), each site's in an order quick to fly."""
-    part, tracks, sites = laid.part, laid.tracks, laid.sites
-    speed = task.profile.cruise_mps
-    aside_s = part.strip.lane_m / speed + 2 * float(task.model.corner_s(np.zeros(1), speed)[0])
-    dealt = deal(
-        tracks.lanes(),
-        sites,
-        part.strip,
-        roster.line_of_sight_m,
-        part.target.area,
-        battery_s=_battery_s(task, part, tracks.direction_rad, health),
-        chunk_s=2 * CHUNK_M / speed,
-        turn_s=2 * aside_s,
-    )
-    jobs = []
-    for number, mine in enumerate(dealt):
-        tell(number, len(dealt), "lanes by site")
-        entry = best_tour(link_costs(mine.lanes, Router([]), task.model), starts=1)
-        work = pieces_of(mine.lanes, entry, part.strip, longest_piece_m(task.model) / 2)
-        jobs.append(Job(sites[mine.site], work))
-    return _on_tour(jobs)
+def balanced(flown: Sequence[Flown], roster: Roster, count: int) -> list[int]:
+    """The crew (0 to `count` - 1) of each sortie: runs of a tour over their sites with the least latest finish."""
+    order = _on_tour(np.array([one.home for one in flown]))
+    toured = [flown[index] for index in order]
+    total = sum(one.duration_s + roster.swap_s for one in flown)
+    low, high = total / count, 4.0 * total
+    best = _runs(toured, roster, count, math.inf)
+    assert best is not None
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        found = _runs(toured, roster, count, middle)
+        if found is None:
+            low = middle
+        else:
+            best, high = found, middle
+    crew = [0] * len(flown)
+    for index, chosen in zip(order, best, strict=True):
+        crew[index] = chosen
+    return crew
 
 
-def _on_tour(jobs: list[Job]) -> list[Job]:
-    """Jobs in an order that is short to drive."""
-    homes = np.array([job.home for job in jobs])
-    gap = np.hypot(*(homes[:, None, :] - homes[None, :, :]).transpose(2, 0, 1))
-    return [jobs[int(end) // 2] for end in best_tour(np.repeat(np.repeat(gap, 2, axis=0), 2, axis=1))]
+class Dealing:
+    """The day's sorties over all parts, and over listed places, dealt to crews.
 
-
-def _facing(jobs: list[Job]) -> list[Job]:
-    """Jobs turned round where their last lane then lies nearer to the next job's first: a battery may serve both."""
-    if len(jobs) < 2:
-        return jobs
-    both = [(job, replace(job, work=job.work.reversed())) for job in jobs]
-    cost = np.zeros(2)
-    before: list[NDArray[np.int64]] = []
-    for one, other in itertools.pairwise(both):
-        gap = np.array([[np.hypot(*(b.work.start[0] - a.work.end[-1])) for b in other] for a in one])
-        before.append(np.argmin(cost[:, None] + gap, axis=0))
-        cost = (cost[:, None] + gap).min(axis=0)
-    way = [int(np.argmin(cost))]
-    for choice in before[::-1]:
-        way.append(int(choice[way[-1]]))
-    return [pair[chosen] for pair, chosen in zip(both, way[::-1], strict=True)]
-
-
-def _line(laid: Laid, jobs: list[Job], health: Sequence[float]) -> Line:
-    """The jobs' pieces one after the other: a battery may begin at one site's last lanes and end at the next one's."""
-    offset = np.concatenate([[0], np.cumsum([len(job.work) for job in jobs])])
-    pieces = Pieces(
-        np.concatenate([job.work.start for job in jobs]),
-        np.concatenate([job.work.end for job in jobs]),
-        np.concatenate([job.work.lane + first for job, first in zip(jobs, offset[:-1], strict=True)]),
-    )
-    count = [len(job.work) for job in jobs]
-    homes = np.repeat(np.array([job.home for job in jobs]), count, axis=0)
-    return Line(laid.part, laid.tracks, pieces, homes, np.repeat(np.array(health), count), laid.sites)
-
-
-def _crews_on_tour(task: Task, roster: Roster, work: list[tuple[Laid, Job]], crews: Sequence[Crew]) -> list[float]:
-    """The health of the batteries that will come to each site if the tour is shared out evenly in time."""
-    lanes_s = np.array(
-        [
-            float((np.hypot(*(job.work.end - job.work.start).T) * laid.tracks.load(job.work)).sum())
-            / task.profile.cruise_mps
-            for laid, job in work
-        ]
-    )
-    battery_s = np.array([_battery_s(task, laid.part, laid.tracks.direction_rad, np.ones(1))[0] for laid, _ in work])
-    healths = np.array([crew.machine.battery_health for crew in crews])
-    health = np.full(len(work), healths.mean())
-    for _ in range(_SWEEPS_OF_CREWS):
-        spent = lanes_s + np.ceil(lanes_s / (battery_s * health)) * (roster.swap_s + _BESIDE_S)
-        done = (np.cumsum(spent) - spent / 2) / spent.sum()
-        health = healths[np.minimum((done * len(crews)).astype(int), len(crews) - 1)]
-    return [float(value) for value in health]
-
-
-def lines_of(task: Task, roster: Roster, crews: Sequence[Crew], laid: Sequence[Laid], tell: Tell) -> list[Line]:
-    """The work of all parts, each on one tour over its sites.
-
-    Dealt twice: for middling batteries, which says who comes where, and then for those that come.
+    Args:
+        task: The request, read.
+        roster: Who and what there is.
+        crews: Made of it.
+        parts: The area by height.
+        visits: Sorties over listed places, within anybody's battery.
     """
-    middling = float(np.mean([crew.machine.battery_health for crew in crews]))
-    jobs = [_jobs(task, roster, one, np.full(len(one.sites), middling), tell) for one in laid]
-    coming: dict[tuple[int, float, float], float] = {}
-    work = [(one, job) for one, mine in zip(laid, jobs, strict=True) for job in mine]
-    number = [index for index, mine in enumerate(jobs) for _ in mine]
-    for index, (_, job), health in zip(number, work, _crews_on_tour(task, roster, work, crews), strict=True):
-        coming[(index, float(job.home[0]), float(job.home[1]))] = health
-    jobs = []
-    for index, one in enumerate(laid):
-        expected = np.array([coming.get((index, float(x), float(y)), middling) for x, y in one.sites])
-        jobs.append(_jobs(task, roster, one, expected, tell))
-    lines = []
-    for index, (one, mine) in enumerate(zip(laid, jobs, strict=True)):
-        facing = _facing(mine)
-        healths = [coming.get((index, float(job.home[0]), float(job.home[1])), middling) for job in facing]
-        lines.append(_line(one, facing, healths))
-    return lines
+
+    def __init__(
+        self, task: Task, roster: Roster, crews: Sequence[Crew], parts: Sequence[Part], visits: Sequence[Flown]
+    ) -> None:
+        self.task, self.roster, self.visits = task, roster, visits
+        self.limits_wh = [task.model.budget_wh(crew.machine.battery_health) for crew in crews]
+        self.healths = [crew.machine.battery_health for crew in crews]
+        self.fields = [_Field(task, roster, part, float(np.mean(self.healths)), len(crews)) for part in parts]
+        self.lost_m2 = 0.0
+        self._visitors: list[int] = []
+
+    def _swept(self, settled: dict[tuple[int, int], int]) -> tuple[list[_Tile], list[int]]:
+        """All tiles, and the crew of each of them and then of each visit; tiles in `settled` keep theirs."""
+        tiles: list[_Tile] = []
+        self.lost_m2 = 0.0
+        for number, field in enumerate(self.fields):
+            found, lost_m2 = field.swept(number)
+            tiles += found
+            self.lost_m2 += lost_m2
+        if not tiles and not self.visits:
+            return [], []
+        if tiles and settled.keys() == {tile.key for tile in tiles}:
+            return tiles, [*(settled[tile.key] for tile in tiles), *self._visitors]
+        crew = balanced([*(tile.flown for tile in tiles), *self.visits], self.roster, len(self.limits_wh))
+        self._visitors = crew[len(tiles) :]
+        return tiles, crew
+
+    def _share(self, tile: _Tile, limit_wh: float) -> float:
+        """By what a tile must grow for its sortie to fill a battery: ways from and to home do not grow with it."""
+        drawn = drawn_wh(self.task, tile.flown, limit_wh)
+        lanes_wh = tile.lanes_share() * drawn
+        return (_FULL * limit_wh - (drawn - lanes_wh)) / lanes_wh
+
+    def sized(self, tell: Tell) -> list[Work]:
+        """Sorties with their crews, each within its crew's battery; what no battery sees adds to `lost_m2`."""
+        settled: dict[tuple[int, int], int] = {}
+        tiles, crew = self._swept(settled)
+        for number in range(_SIZINGS):
+            tell(number, _SIZINGS, "tiles")
+            if number >= _LEAST_SIZINGS and len(self._over(tiles, crew)) <= _CUT_AT_LAST * len(tiles):
+                break
+            for index, field in enumerate(self.fields):
+                mine = [(tile, who) for tile, who in zip(tiles, crew, strict=False) if tile.field == index]
+                shares = {tile.number: self._share(tile, self.limits_wh[who]) for tile, who in mine}
+                field.size(shares, late=number >= _LEAST_SIZINGS)
+            # Crews have better and worse batteries: who flies where is settled, or tiles would never fit.
+            if number >= 1:
+                settled = {tile.key: who for tile, who in zip(tiles, crew, strict=False)}
+            tiles, crew = self._swept(settled)
+        return self._within(tiles, crew)
+
+    def _over(self, tiles: list[_Tile], crew: list[int]) -> list[int]:
+        """Tiles whose sorties draw more than their crews' batteries."""
+        limits = [self.limits_wh[who] for who in crew]
+        return [
+            index
+            for index, (tile, limit_wh) in enumerate(zip(tiles, limits, strict=False))
+            if drawn_wh(self.task, tile.flown, limit_wh) > limit_wh
+        ]
+
+    def _within(self, tiles: list[_Tile], crew: list[int]) -> list[Work]:
+        """The sorties; what is over its battery even now as two or more."""
+        over = set(self._over(tiles, crew))
+        work = []
+        for index, (tile, who) in enumerate(zip(tiles, crew, strict=False)):
+            if index not in over:
+                work.append(Work(who, tile.flown))
+                continue
+            part, home = self.fields[tile.field].part, tile.flown.home
+            flown, lost = fly(self.task, part, tile.pieces, home[None, :], health=self.healths[who])
+            work += [Work(who, one) for one in flown]
+            self.lost_m2 += lost / len(tile.pieces) * float(self.fields[tile.field].sizes_m2[tile.number])
+        return work + [Work(who, one) for who, one in zip(crew[len(tiles) :], self.visits, strict=True)]

@@ -22,6 +22,8 @@ def _direction_lines(result: PlanResult) -> list[str]:
         stretches = result.task.stretches
         width_m = result.task.request.width_m
         return [f"corridor {width_m:g} m wide: {len(stretches)} straight stretches, each swept along itself"]
+    if result.task.roster is not None:
+        return [_tile_line(result)]
     objective = result.task.request.objective
     for number, weighed in enumerate(result.sweeps, start=1):
         best = weighed[0]
@@ -37,6 +39,17 @@ def _direction_lines(result: PlanResult) -> list[str]:
                 f"{other.energy_wh / best.energy_wh * 100 - 100:+.1f} % energy"
             )
     return lines
+
+
+def _tile_line(result: PlanResult) -> str:
+    """Why a brigade's area is cut as it is."""
+    swept = [sortie for sortie in result.sorties if not sortie.route.stops]
+    seen_m2 = [sum(sortie.route.runs_m()) * sortie.strip.lane_m for sortie in swept]
+    share = np.array(seen_m2) / 1e6 if swept else np.zeros(1)
+    return (
+        f"tiles: {len(swept)}, each what one battery sees from the site beside it, {share.min():.2f} to "
+        f"{share.max():.2f} km2; swept in rings from the edge inwards, which fly nothing twice and hardly slow down"
+    )
 
 
 def _split_lines(result: PlanResult) -> list[str]:
@@ -88,7 +101,7 @@ def _time_lines(result: PlanResult) -> list[str]:
 def explain(result: PlanResult) -> list[str]:
     """Lines that say why a plan is as it is."""
     lines = [*result.task.reasons, *_direction_lines(result), *_split_lines(result)]
-    lines += [*_path_lines(result), *_time_lines(result)] if result.sweeps else []
+    lines += [*_path_lines(result), *_time_lines(result)] if result.coverage.area_m2 else []
     views = sum(len(sortie.route.stops) for sortie in result.sorties)
     if views:
         lines.append(f"places: {views} of {len(result.task.shots)} photographs from standstills are planned")
@@ -100,7 +113,7 @@ def explain(result: PlanResult) -> list[str]:
         f"crews: {len(busy)}, {busy.min() / 60:.0f} to {busy.max() / 60:.0f} min in the air, "
         f"longest {busy.max() / busy.mean():.2f} of the mean"
     )
-    if result.sweeps:
+    if result.coverage.area_m2:
         once, twice = result.coverage.seen_once, result.coverage.seen_twice
         lines.append(f"coverage: {once:.2%} in a strip or more, {twice:.2%} in two or more")
     return lines + [f"left out: {item.what}: {item.why}; {item.remedy}" for item in result.refused]

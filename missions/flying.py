@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from missions.climbing import on_course
 from missions.coverage import Strip
 from missions.errors import MissionsError
 from missions.follow import SAG_M, follow
 from missions.frame import Array
-from missions.loops import looped
 from missions.part import Part
 from missions.request import Task
 from missions.route import Route, build_route
 from missions.sorties import Budget, Cut, Pieces, split
-from missions.tracks import Tracks
 
 SWAP_S = 240.0
 # Items of a sortie beside its lanes (home, take-off, speed, return); items of a lane (2 places, 2 camera, detours).
@@ -52,13 +49,8 @@ def _budget(task: Task, strip: Strip, limit_wh: float) -> Budget:
         energy_wh=limit_wh,
         climb_m=strip.height_agl_m,
         swap_s=SWAP_S,
-        lanes=max(1, most_stretches(task)),
+        lanes=max(1, (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE),
     )
-
-
-def most_stretches(task: Task) -> int:
-    """Stretches of lanes that the controller's waypoints allow in one sortie."""
-    return (task.profile.max_waypoints - _FIXED_ITEMS) // _ITEMS_PER_LANE
 
 
 def measured(task: Task, part: Part, pieces: Pieces, home: Array, *, resumes: bool = False) -> Flown | None:
@@ -85,12 +77,6 @@ def _climbed(task: Task, route: Route) -> Route:
     return on_course(route, climb_out_m, rates_mps, lambda a, b: bool(low.clear(a, b).all()), task.frame, task.terrain)
 
 
-def flown_loop(task: Task, part: Part, tracks: Tracks, pieces: Pieces, home: Array) -> Flown | None:
-    """A sortie over pieces of the lines of pairs of lanes, in an order that ends where it began; None as above."""
-    lanes = tracks.stretches(pieces)
-    return measured(task, part, looped(lanes, home, part.router, task.model, part.strip), home) if len(lanes) else None
-
-
 def _one(task: Task, part: Part, work: Pieces, cut: Cut, homes: Array) -> Flown | None:
     """A sortie of a split, measured."""
     resumes = cut.first > 0 and work.lane[cut.first - 1] == work.lane[cut.first]
@@ -106,40 +92,6 @@ def drawn_wh(task: Task, sortie: Flown, limit_wh: float) -> float:
     """A sortie's energy; more than its battery where hills make more items of it than the controller takes."""
     crowded = items_of(sortie.route) / task.profile.max_waypoints
     return sortie.energy_wh if crowded <= 1.0 else max(sortie.energy_wh, limit_wh * crowded)
-
-
-def _beyond(homes: Array, work: Pieces, range_m: float) -> NDArray[np.bool_]:
-    """(homes, pieces): whether an end of a piece is farther from a home than the line of sight."""
-    ends = np.stack([work.start, work.end])
-    away = np.hypot(*(ends[None] - homes[:, None, None, :]).transpose(3, 0, 1, 2))
-    return np.asarray(away.max(axis=1) > range_m)
-
-
-def loop_cuts(
-    task: Task, part: Part, tracks: Tracks, work: Pieces, own: Array, *, health: float, range_m: float
-) -> list[tuple[Cut, Array]]:
-    """A run of pieces of the pairs' lines cut into sorties as far as can be told without laying them.
-
-    Args:
-        task: The request, read.
-        part: Where the pieces lie.
-        tracks: The pairs of lanes.
-        work: Pieces in flying order.
-        own: (n, 2) the site that each piece was dealt to, and may be flown from however far it is.
-        health: Share of the nominal capacity that the batteries hold.
-        range_m: Line of sight from home.
-
-    Returns:
-        Cuts with their sites; pieces in none of them are out of every site's reach.
-    """
-    homes, dealt = np.unique(own, axis=0, return_inverse=True)
-    budget = _budget(task, part.strip, task.model.budget_wh(health))
-    budget = replace(budget, looped=True, exact_ways=False, lanes=max(1, most_stretches(task) // 2))
-    far = _beyond(homes, work, range_m)
-    far[dealt.reshape(-1), np.arange(len(work))] = False
-    hidden = part.router.hidden(homes, work.start, work.end)
-    cuts = split(work, homes, part.router, task.model, budget, None, hidden, far, tracks.load(work))
-    return [(cut, homes[cut.home]) for cut in cuts]
 
 
 def fly(task: Task, part: Part, work: Pieces, homes: Array, *, health: float | None = None) -> tuple[list[Flown], int]:

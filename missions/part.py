@@ -159,18 +159,14 @@ def lanes_in(task: Task, part: Part, direction_rad: float) -> Lanes:
 
     They run in one direction, except along corridors, whose stretches are each swept along themselves.
     """
-    return joined(lanes_by_direction(task, part, direction_rad))
-
-
-def lanes_by_direction(task: Task, part: Part, direction_rad: float) -> list[Lanes]:
-    """The same by direction: all of it, or stretch by stretch of a corridor."""
     if not task.stretches:
-        return [_lanes(task, part, part.target, direction_rad)]
+        return lanes_over(task, part, part.target, direction_rad)
     pieces = [(stretch.place.intersection(part.target), stretch.direction_rad) for stretch in task.stretches]
-    return [_lanes(task, part, piece, along) for piece, along in pieces if piece.area > 1.0]
+    return joined([lanes_over(task, part, piece, along) for piece, along in pieces if piece.area > 1.0])
 
 
-def _lanes(task: Task, part: Part, target: BaseGeometry, direction_rad: float) -> Lanes:
+def lanes_over(task: Task, part: Part, target: BaseGeometry, direction_rad: float) -> Lanes:
+    """Lanes in one direction that see a target within the part."""
     hidden = photo_closed(task.airspace.no_photo, part.strip.across_m, part.strip.along_m, direction_rad)
     if hidden.is_empty:
         return cover(target, part.closed, part.strip, direction_rad)

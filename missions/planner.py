@@ -316,7 +316,7 @@ def _planned(task: Task, tell: Progress) -> PlanResult:
     if task.roster is not None:
         brigade = plan_brigade(task, task.roster, parts, tell)
         days = brigade.days
-        planned = _Planned(brigade.timed, brigade.refused, brigade.weighed)
+        planned = _Planned(brigade.timed, brigade.refused, [])
     else:
         planned = _plan_crews(task, parts, tell)
     if not planned.timed:

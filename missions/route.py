@@ -107,21 +107,30 @@ class Route:
         return time_s, energy_wh
 
 
-def _stretches(pieces: Pieces, strip: Strip, resumes: bool) -> list[Array]:
-    """Pieces joined where one goes on where the other ends; the first begins one photograph early if it resumes."""
-    runs: list[Array] = []
-    for start, end, lane, before in zip(
-        pieces.start, pieces.end, pieces.lane, np.append(-1, pieces.lane[:-1]), strict=True
-    ):
-        if lane == before and np.hypot(*(runs[-1][1] - start)) < _SAME_PLACE_M:
-            runs[-1] = np.array([runs[-1][0], end])
-        else:
-            runs.append(np.array([start, end]))
+def _goes_on(pieces: Pieces) -> NDArray[np.bool_]:
+    """Which pieces go straight on where the one before, of the same lane, ends."""
+    along = pieces.end - pieces.start
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)
+    unit = along / length[:, None]
+    gap = pieces.start[1:] - pieces.end[:-1]
+    touching = np.hypot(gap[:, 0], gap[:, 1]) < _SAME_PLACE_M
+    turn = np.abs(unit[:-1, 0] * along[1:, 1] - unit[:-1, 1] * along[1:, 0])
+    onward = np.sum(unit[:-1] * unit[1:], axis=1) > 0
+    same = pieces.lane[1:] == pieces.lane[:-1]
+    return np.append(False, same & touching & onward & (turn < _SAME_PLACE_M))
+
+
+def _stretches(pieces: Pieces, strip: Strip, resumes: bool) -> tuple[Array, Array]:
+    """Starts and ends of pieces, joined where one goes straight on from the other.
+
+    The first begins one photograph early if it resumes.
+    """
+    first = np.flatnonzero(~_goes_on(pieces))
+    starts, ends = pieces.start[first].copy(), pieces.end[np.append(first[1:] - 1, len(pieces) - 1)]
     if resumes:
-        first, last = runs[0]
-        unit = (last - first) / max(float(np.hypot(*(last - first))), 1e-9)
-        runs[0] = np.array([first - unit * strip.trigger_m, last])
-    return runs
+        along = ends[0] - starts[0]
+        starts[0] -= along / max(float(np.hypot(*along)), 1e-9) * strip.trigger_m
+    return starts, ends
 
 
 def _way(router: Router, start: Array, end: Array) -> Array:
@@ -147,10 +156,15 @@ def build_route(pieces: Pieces, home: Array, router: Router, strip: Strip, *, re
     points: list[Array] = [home[None, :]]
     shooting: list[bool] = []
     here = home
-    for start, end in _stretches(pieces, strip, resumes):
-        way = _way(router, here, start)
-        points += [way[1:], end[None, :]]
-        shooting += [False] * (len(way) - 1) + [True]
+    starts, ends = _stretches(pieces, strip, resumes)
+    goes_on = np.append(False, np.hypot(*(starts[1:] - ends[:-1]).T) < _SAME_PLACE_M)
+    for start, end, straight_on in zip(starts, ends, goes_on, strict=True):
+        if not straight_on:
+            way = _way(router, here, start)
+            points.append(way[1:])
+            shooting += [False] * (len(way) - 1)
+        points.append(end[None, :])
+        shooting.append(True)
         here = end
     way = _way(router, here, home)
     points.append(way[1:])

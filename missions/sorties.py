@@ -23,11 +23,6 @@ from missions.routing import Router
 _PIECES_PER_SORTIE = 32
 # A finite length that no battery flies: sums of it stay numbers.
 _NO_WAY_M = 1e9
-_GUESSED_DETOUR = 1.05
-_GUESSED_AROUND_M = 300.0
-# A pair of lanes cut in two is entered and left once more: each turn with its step aside is 9 s (missions.energy).
-_PAIR_CUT_S = 9.0
-_AT_HOME_M = 300.0
 # A second flown where the straight way home is closed counts as this many: worth another site, not another battery.
 _HIDDEN_WEIGHT = 3.0
 
@@ -97,20 +92,14 @@ class Budget:
         climb_m: Height climbed after take-off.
         swap_s: Time on the ground between sorties: what a further sortie costs.
         lanes: Most lanes in one sortie: the controller's waypoint limit.
-        looped: Whether the sortie's lanes will be put in an order that begins and ends near home (`missions.loops`):
-            then the way from and to home is the one to the nearest place of the first and the last lane.
         straight_home: Whether pieces from which the straight way home is closed may not be flown at all.
-        exact_ways: Whether ways from and to home are measured around what is closed; else a detour is guessed, which is
-            enough where the caller measures the sorties and asks again.
     """
 
     energy_wh: float
     climb_m: float
     swap_s: float
     lanes: int
-    exact_ways: bool = True
     straight_home: bool = False
-    looped: bool = False
 
 
 class _Costs:
@@ -125,47 +114,28 @@ class _Costs:
         budget: Budget,
         dearer: Array,
         hidden: NDArray[np.bool_] | None,
-        far: NDArray[np.bool_] | None,
-        load: Array | None,
     ) -> None:
         _, fly_s, fly_wh = model.straight(pieces.end - pieces.start)
-        if load is not None:
-            fly_s, fly_wh = fly_s * load, fly_wh * load
         fly_wh = fly_wh * dearer
         gap = pieces.start[1:] - pieces.end[:-1]
         _, link_s, link_wh = model.straight(gap)
         direct = np.hypot(gap[:, 0], gap[:, 1])
         around = direct.copy()
         blocked = np.flatnonzero(~router.clear(pieces.end[:-1], pieces.start[1:]))
-        if load is not None:  # the line of a pair may end where only its lanes may not: its way is guessed
-            around[blocked] += _GUESSED_AROUND_M
-            blocked = blocked[:0]
         for index in blocked:
             around[index] = _length(router.path(pieces.end[index], pieces.start[index + 1]))
         stretch = np.where(direct > 0.01, around / np.maximum(direct, 0.01), 1.0)
         corner_s = np.where(direct > 0.01, 2 * model.corner_s(np.zeros(1), model.profile.cruise_mps)[0], 0.0)
-        corner_s = corner_s * (1 if load is None else 2)
         link_s, link_wh = link_s * stretch + corner_s, link_wh * stretch + model.profile.hover_w * corner_s / 3600
         self.time = np.concatenate([[0.0], np.cumsum(fly_s + np.append(link_s, 0.0))])
         self.energy = np.concatenate([[0.0], np.cumsum(fly_wh + np.append(link_wh, 0.0))])
         self.link_s, self.link_wh = np.append(link_s, 0.0), np.append(link_wh, 0.0)
-        measured = router if budget.exact_ways else None
-        if budget.looped:
-            self.out_s, self.out_wh = self._legs(homes, _nearest_of_lane(homes, pieces), None, model)
-            self.back_s, self.back_wh = self.out_s, self.out_wh
-        else:
-            self.out_s, self.out_wh = self._legs(homes, pieces.start[None], measured, model)
-            self.back_s, self.back_wh = self._legs(homes, pieces.end[None], measured, model)
-        beyond = np.zeros((len(homes), len(pieces)), dtype=bool) if far is None else far
-        self.unseen = np.cumsum(np.pad(beyond, ((0, 0), (1, 0))), axis=1)
+        self.out_s, self.out_wh = self._legs(homes, pieces.start, router, model)
+        self.back_s, self.back_wh = self._legs(homes, pieces.end, router, model)
+        self.unseen = np.zeros((len(homes), len(pieces) + 1), dtype=np.int64)
         self.hidden = np.zeros((len(homes), len(pieces) + 1))
         if hidden is not None:
             self._keep_in_sight(hidden, fly_s, budget.straight_home)
-        same = np.append(False, pieces.lane[1:] == pieces.lane[:-1])
-        self.cut_s = np.zeros((len(homes), len(pieces)))
-        if load is not None:  # a pair cut where home is nearest saves the cut that a loop makes there
-            off = np.hypot(*(_nearest_of_lane(homes, pieces) - pieces.start[None]).transpose(2, 0, 1))
-            self.cut_s = np.where(same, 2 * _PAIR_CUT_S * np.minimum(off / _AT_HOME_M, 1.0), 0.0)
         self.lanes = np.concatenate([[0], np.cumsum(np.append(pieces.lane[1:] != pieces.lane[:-1], True))])
         up, down = model.climb(budget.climb_m), model.descent(budget.climb_m)
         self.fixed_s, self.fixed_wh = up[0] + down[0], up[1] + down[1]
@@ -179,12 +149,12 @@ class _Costs:
         self.hidden = np.concatenate([np.zeros((len(hidden), 1)), np.cumsum(seconds, axis=1)], axis=1)
 
     @staticmethod
-    def _legs(homes: Array, ends: Array, router: Router | None, model: FlightModel) -> tuple[Array, Array]:
-        """(homes, pieces) seconds and Wh between homes and places (1 or homes, pieces, 2); the dearer wind counts."""
-        gap = ends - homes[:, None, :]
+    def _legs(homes: Array, ends: Array, router: Router, model: FlightModel) -> tuple[Array, Array]:
+        """(homes, pieces) seconds and Wh between homes and places (pieces, 2); the dearer wind counts."""
+        gap = ends[None] - homes[:, None, :]
         flat = gap.reshape(-1, 2)
         direct = np.maximum(np.hypot(flat[:, 0], flat[:, 1]), 1.0)
-        way = _GUESSED_DETOUR * direct.reshape(gap.shape[:2]) if router is None else router.distances(homes, ends[0])
+        way = router.distances(homes, ends)
         _, there_s, there_wh = model.straight(flat)
         _, back_s, back_wh = model.straight(-flat)
         stretch = way.reshape(-1) / direct
@@ -192,17 +162,6 @@ class _Costs:
         seconds = np.maximum(there_s, back_s) * stretch + corner_s
         energy = np.maximum(there_wh, back_wh) * stretch + model.profile.hover_w * corner_s / 3600.0
         return seconds.reshape(way.shape), energy.reshape(way.shape)
-
-
-def _nearest_of_lane(homes: Array, pieces: Pieces) -> Array:
-    """(homes, pieces, 2) the place nearest each home of the lane, as far as it is among the pieces, of each piece."""
-    first = np.flatnonzero(np.append(True, pieces.lane[1:] != pieces.lane[:-1]))
-    last = np.append(first[1:] - 1, len(pieces) - 1)
-    start, along = pieces.start[first], pieces.end[last] - pieces.start[first]
-    square = np.maximum(np.sum(along**2, axis=1), 1e-9)
-    share = np.clip(np.einsum("hlk,lk->hl", homes[:, None, :] - start[None], along) / square, 0.0, 1.0)
-    places = start[None] + share[..., None] * along[None]
-    return np.repeat(places, last - first + 1, axis=1)
 
 
 def _length(way: Array | None) -> float:
@@ -217,8 +176,6 @@ def split(
     budget: Budget,
     dearer: Array | None = None,
     hidden: NDArray[np.bool_] | None = None,
-    far: NDArray[np.bool_] | None = None,
-    load: Array | None = None,
 ) -> list[Cut]:
     """The cheapest cuts of a tour into sorties; pieces that no sortie can fly are left out.
 
@@ -230,14 +187,12 @@ def split(
         budget: What one sortie may use.
         dearer: (n,) factors by which pieces draw more than estimated; None: 1.
         hidden: (m, n) whether the straight way to a home is closed from a piece; None: nowhere.
-        far: (m, n) whether a piece may not be flown from a home, being out of its sight; None: nowhere.
-        load: (n,) lanes that each piece stands for, where pieces are of pairs of lanes (`missions.tracks`); None: 1.
 
     Returns:
         Sorties in order; a piece in none of them cannot be reached within the budget.
     """
     factors = np.ones(len(pieces)) if dearer is None else dearer
-    costs = _Costs(pieces, homes, router, model, budget, factors, hidden, far, load)
+    costs = _Costs(pieces, homes, router, model, budget, factors, hidden)
     alone = costs.out_wh + costs.back_wh + np.diff(costs.energy) - costs.link_wh + costs.fixed_wh
     can = np.flatnonzero(((alone <= budget.energy_wh) & (np.diff(costs.unseen, axis=1) == 0)).any(axis=0))
     runs = np.split(can, np.flatnonzero(np.diff(can) > 1) + 1) if len(can) else []
@@ -264,7 +219,7 @@ def _split_run(low: int, high: int, costs: _Costs, budget: Budget) -> list[Cut]:
         total_wh = costs.out_wh[:, first] + costs.back_wh[:, [last]] + run_wh + costs.fixed_wh
         fits = (total_wh <= budget.energy_wh) & (costs.unseen[:, [last + 1]] == costs.unseen[:, first])
         total_s = total_s + costs.hidden[:, [last + 1]] - costs.hidden[:, first]
-        total_s = np.where(fits, total_s + costs.cut_s[:, first], np.inf) + best[starts] + budget.swap_s
+        total_s = np.where(fits, total_s, np.inf) + best[starts] + budget.swap_s
         home, at = divmod(int(np.argmin(total_s)), total_s.shape[1])
         if np.isfinite(total_s[home, at]):
             best[stop] = total_s[home, at]

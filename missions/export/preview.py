@@ -80,7 +80,7 @@ def _draw_routes(axes, result: PlanResult) -> None:  # type: ignore[no-untyped-d
 
 def _done(result: PlanResult) -> str:
     views = sum(len(sortie.route.stops) for sortie in result.sorties)
-    parts = [f"覆盖 {result.coverage.seen_once:.1%}"] if result.sweeps else []
+    parts = [f"覆盖 {result.coverage.seen_once:.1%}"] if result.coverage.area_m2 else []
     return " · ".join([*parts, *([f"定点拍摄 {views} 张"] if views else [])])
 
 

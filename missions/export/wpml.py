@@ -14,6 +14,8 @@ import zipfile
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
+import numpy as np
+
 from missions.errors import MissionsError
 from missions.files import write_bytes_atomically
 from missions.result import PlannedSortie, PlanResult
@@ -149,7 +151,7 @@ def _view(stop: Stop, suffix: str, lens: str) -> list[tuple[str, dict[str, objec
 
 
 def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, plan_id: str, lens: str) -> int:
-    """Camera down at the first waypoint; on each leg of a lane photographs by distance, named by sortie.
+    """Camera down at the first waypoint; from each lane's first waypoint photographs by distance, named by sortie.
 
     Where the sortie stops for photographs: heading, gimbal and shutter for each, numbered in their files' names.
     """
@@ -168,8 +170,10 @@ def _actions(placemark: Element, sortie: PlannedSortie, index: int, group: int, 
         start = _group(placemark, group, 0, 0, "reachPoint", None)
         _action(start, 0, "gimbalRotate", **_gimbal(-90.0))
         group += 1
-    if bool(route.shooting[index]):
-        lane = _group(placemark, group, index, index + 1, "multipleDistance", route.trigger_m)
+    if bool(route.shooting[index]) and not (index and route.shooting[index - 1]):
+        # One group for the whole run: begun anew at each of its waypoints, the distance would be counted anew.
+        end = index + int(np.argmin(route.shooting[index:]))
+        lane = _group(placemark, group, index, end, "multipleDistance", route.trigger_m)
         _action(lane, 0, "takePhoto", **_shoot(suffix, lens))
         group += 1
     return group
@@ -242,7 +246,7 @@ def _xml(sortie: PlannedSortie, result: PlanResult, executed: bool) -> bytes:
         _put(document, "updateTime", milliseconds)
     _mission_config(document, sortie, result)
     _folder(document, sortie, result, executed)
-    return tostring(root, encoding="utf-8", xml_declaration=True)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode").encode()
 
 
 def write_kmz(sortie: PlannedSortie, result: PlanResult, path: Path) -> None:
