@@ -1,0 +1,116 @@
+"""One tile swept from one site: by spirals, or by lanes along a corridor and where no spiral fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from missions.airspace import photo_closed
+from missions.coverage import SIDE_INSET, Strip, joined
+from missions.direction import sweeps
+from missions.flying import Flown, measured
+from missions.frame import Array
+from missions.loops import looped
+from missions.part import Part, lanes_over
+from missions.request import Task
+from missions.sorties import Pieces
+from missions.spiral import Turning, sharp_corners, spirals
+from missions.vector import polygons_of
+
+# Rings beside a no-photo place are flown along its outline, but their corners show more of it than their sides.
+_CORNERS_M = 6.0
+_STAND_OFF_M = 1.0
+_CRUMB_M2 = 25.0
+
+
+def _inset_m(strip: Strip) -> float:
+    """How far within the area its tiles end: their outermost ring lies half a lane further in, as a first lane does."""
+    return max(SIDE_INSET * strip.across_m - strip.lane_m / 2, 0.0)
+
+
+def swept_place(task: Task, part: Part) -> BaseGeometry:
+    """What of a part is cut into tiles: as much as must be flown over for all of it to be seen."""
+    if task.stretches:
+        return part.target
+    # Where another part goes on at another height, nothing is left out between the two.
+    whole = task.area.difference(shapely.union_all([task.airspace.no_fly, task.airspace.no_photo]))
+    place = shapely.buffer(whole, -_inset_m(part.strip)).intersection(part.target)
+    if not task.airspace.no_photo.is_empty:
+        keep_m = (part.strip.across_m - part.strip.lane_m) / 2 + _CORNERS_M
+        place = place.difference(shapely.buffer(task.airspace.no_photo, keep_m))
+    place = place.difference(shapely.buffer(part.closed, _STAND_OFF_M))
+    return place if place.area > _CRUMB_M2 else part.target
+
+
+def _allowed(task: Task, part: Part, start: Array, end: Array, home: Array) -> Pieces:
+    """Legs less those that meet something closed, and less what of them would show a no-photo place."""
+    clear = part.router.clear(start, end)
+    if task.request.clearances.straight_home:
+        clear &= ~part.router.hidden(home[None], start, end)[0]
+    start, end = start[clear], end[clear]
+    hidden, strip = task.airspace.no_photo, part.strip
+    lines = shapely.linestrings(np.stack([start, end], axis=1))
+    near = shapely.dwithin(lines, hidden, float(np.hypot(strip.across_m, strip.along_m)) / 2 + _STAND_OFF_M)
+    if not near.any():
+        return Pieces(start, end, np.zeros(len(start), dtype=np.int64))
+    legs = np.stack([start, end], axis=1)
+    kept = [legs[index][None] if not near[index] else _unseen(hidden, strip, legs[index]) for index in range(len(legs))]
+    left = np.concatenate(kept)
+    return Pieces(left[:, 0], left[:, 1], np.zeros(len(left), dtype=np.int64))
+
+
+def _unseen(hidden: BaseGeometry, strip: Strip, leg: Array) -> Array:
+    """What of a leg (2, 2) may be photographed from without showing a hidden place, as legs (n, 2, 2)."""
+    course = float(np.arctan2(*(leg[1] - leg[0])[::-1]))
+    shown = shapely.buffer(photo_closed(hidden, strip.across_m, strip.along_m, course), _STAND_OFF_M)
+    rest = shapely.get_parts(shapely.linestrings(leg).difference(shown))
+    found = [shapely.get_coordinates(line)[[0, -1]] for line in rest if line.length > _STAND_OFF_M]
+    return np.array(found).reshape(-1, 2, 2)
+
+
+def _in_lanes(task: Task, part: Part, tile: BaseGeometry, home: Array) -> Pieces:
+    """The tile in lanes, in an order that ends where it began."""
+    if task.stretches:
+        places = [(stretch.place.intersection(tile), stretch.direction_rad) for stretch in task.stretches]
+    else:
+        target = shapely.buffer(tile, _inset_m(part.strip)).intersection(part.target)
+        places = [(target, sweeps(target, part.strip, task.model)[0].direction_rad)]
+    lanes = joined([lanes_over(task, part, place, along) for place, along in places if place.area > _CRUMB_M2])
+    pieces = Pieces(lanes.start, lanes.end, np.arange(len(lanes)))
+    return looped(pieces, home, part.router, task.model, part.strip)
+
+
+def _in_spirals(task: Task, part: Part, tile: BaseGeometry, home: Array) -> Pieces | None:
+    turning, here, corners = Turning.of(task.profile), home, sharp_corners(part.target)
+    ways: list[Array] = []
+    for polygon in polygons_of(tile):
+        if polygon.area < _CRUMB_M2:
+            continue
+        found = spirals(polygon, part.strip, turning, here, corners)
+        if found is None:
+            return None
+        ways += found
+        here = ways[-1][-1]
+    if not ways:
+        return None
+    start = np.concatenate([way[:-1] for way in ways])
+    return _allowed(task, part, start, np.concatenate([way[1:] for way in ways]), home)
+
+
+def swept(task: Task, part: Part, tile: BaseGeometry, home: Array) -> tuple[Pieces, Flown] | None:
+    """What sees a tile, in flying order, and the sortie over it from `home`; None where there is no way to it.
+
+    Args:
+        task: The request, read.
+        part: Where the tile lies.
+        tile: Polygons, metres.
+        home: (2,) take-off point.
+    """
+    pieces = None if task.stretches else _in_spirals(task, part, tile, home)
+    if pieces is None:
+        pieces = _in_lanes(task, part, tile, home)
+    if not len(pieces):
+        return None
+    flown = measured(task, part, pieces, home)
+    return (pieces, flown) if flown is not None else None
