@@ -80,25 +80,38 @@ def _sharpened(ring: shapely.Polygon, inset: shapely.Polygon, corners: Array, re
     return ring
 
 
-def _rings(tile: shapely.Polygon, strip: Strip, turning: Turning, corners: Array) -> list[shapely.Polygon] | None:
-    """Rings from the edge inwards, each a lane within the last; None where the tile is no single stack of them."""
-    # What is left within a ring is seen from it as far as its strip reaches beyond the next one's place.
+@dataclass(frozen=True)
+class _Stack:
+    """Rings from a tile's edge inwards, and the line (2, 2) along what the last one leaves, where that needs one."""
+
+    rings: list[shapely.Polygon]
+    core: Array | None
+
+
+def _stack(tile: shapely.Polygon, strip: Strip, turning: Turning, corners: Array) -> _Stack | None:
+    """Rings, each a lane within the last; None where the tile is no single stack of them."""
+    # What is left within a ring and no farther from it than this is seen from it, but from one side only.
     slack_m = max(strip.reach_across_m - strip.lane_m, 0.0)
     most_m = max(strip.reach_across_m - strip.lane_m / 2, 0.0)
     rings: list[shapely.Polygon] = []
     while True:
         inset = shapely.buffer(tile, -(len(rings) + 0.5) * strip.lane_m, join_style="mitre")
-        seen = shapely.buffer(inset, -slack_m if rings else 0.0, join_style="mitre")
-        if seen.is_empty or inset.area < _CRUMB_M2:
-            return rings
-        left = [part for part in polygons_of(inset) if part.intersects(seen)]
-        if len(left) != 1 or len(left[0].interiors):
+        if inset.is_empty or inset.area < _CRUMB_M2:
+            return _Stack(rings, None)
+        deep = shapely.buffer(inset, -slack_m if rings else 0.0, join_style="mitre")
+        if deep.is_empty:
+            left = max(polygons_of(inset), key=lambda part: part.area)
+            return _Stack(rings, _spine(shapely.buffer(left, strip.lane_m / 4)))
+        left_over = [part for part in polygons_of(inset) if part.intersects(deep)]
+        if len(left_over) != 1 or len(left_over[0].interiors):
             return None
-        ring = _rounded(left[0], most_m, turning, _SIMPLER * strip.across_m)
-        if not rings:
-            sharpened = _sharpened(ring, left[0], corners, strip.reach_across_m)
-            ring = sharpened if isinstance(sharpened, shapely.Polygon) else ring
-        rings.append(ring)
+        rings.append(_ring(left_over[0], strip, turning, most_m, np.empty((0, 2)) if rings else corners))
+
+
+def _ring(inset: shapely.Polygon, strip: Strip, turning: Turning, most_m: float, corners: Array) -> shapely.Polygon:
+    ring = _rounded(inset, most_m, turning, _SIMPLER * strip.across_m)
+    sharpened = _sharpened(ring, inset, corners, strip.reach_across_m)
+    return sharpened if isinstance(sharpened, shapely.Polygon) else ring
 
 
 class _Loop:
@@ -127,8 +140,9 @@ class _Loop:
         return np.concatenate([[self.at(begin_m)], corners[within], [self.at(end_m)]])
 
 
-def _joined(rings: list[shapely.Polygon], strip: Strip, turning: Turning, start: Array) -> Array:
+def _joined(stack: _Stack, strip: Strip, turning: Turning, start: Array) -> Array:
     """Rings as one way, begun where `start` is nearest; each is left early, on a slant to the next."""
+    rings = stack.rings
     slant_m = strip.lane_m / math.tan(turning.step_rad)
     ways, here = [], start
     for number, ring in enumerate(rings):
@@ -137,6 +151,10 @@ def _joined(rings: list[shapely.Polygon], strip: Strip, turning: Turning, start:
         early_m = min(slant_m, loop.length_m / 3) if number < len(rings) - 1 else 0.0
         ways.append(loop.way(begin_m, begin_m + loop.length_m - early_m))
         here = loop.at(begin_m)
+    if stack.core is not None:
+        gap = stack.core - ways[-1][-1]
+        nearer = int(np.argmin(np.hypot(gap[:, 0], gap[:, 1])))
+        ways.append(stack.core if nearer == 0 else stack.core[::-1])
     return np.concatenate(ways)
 
 
@@ -201,14 +219,14 @@ def _swept(
         here = ways[-1][-1] if ways else start
         away = shapely.distance(shapely.points(here), np.array(left))
         tile = left.pop(int(np.argmin(away)))
-        rings = _rings(tile, strip, turning, corners)
-        if rings is None:
+        stack = _stack(tile, strip, turning, corners)
+        if stack is None:
             halves = _halves(tile)
             if not halvings or len(halves) < 2:
                 return None
             more = _swept(halves, strip, turning, here, corners, halvings - 1)
-        elif rings:
-            more = [_joined(rings, strip, turning, here)]
+        elif stack.rings:
+            more = [_joined(stack, strip, turning, here)]
         else:
             line = _spine(tile)
             more = [line] if line is not None else None
