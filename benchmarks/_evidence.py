@@ -20,7 +20,7 @@ from inference.detect import context_of, judge_patrol
 from inference.engine import Model
 from inference.proposals import Proposal
 from inference.sites import Family
-from inference.sureness import Evidence, probability
+from inference.sureness import Evidence, before_frames, probability
 from inference.training.scoring import Case, Found, TrueThing
 
 Weights = dict[Family, dict[str, float]]
@@ -52,7 +52,8 @@ class Town:
         for family, mine in weights.items():
             some = [w for w in self.found if w.family == family]
             first = [replace(w.evidence, looks=(), edge=False) for w in some]
-            kept += [(_weighed(some[i], mine), some[i]) for i in worth_a_look(first, mine, self.area_m2, False)]
+            hopeful = before_frames(mine) if family == "construction" and any(w.evidence.looks for w in some) else mine
+            kept += [(_weighed(some[i], mine), some[i]) for i in worth_a_look(first, hopeful, self.area_m2, False)]
         permitted = {id(candidate): w.permitted for candidate, w in kept}
         found = tuple(
             Found(c.proposal.polygon, c.family, c.probability, filed=not permitted[id(c)])

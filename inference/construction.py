@@ -17,6 +17,7 @@ from inference.proposals import Proposal, allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import change_judge
+from inference.sureness import before_frames
 from inference.windows import Grid, View, grid_of, on_grid, open_raster
 
 Progress = Callable[[int, int, str], None]
@@ -75,7 +76,8 @@ def find_construction(
         proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
         now = stack.enter_context(on_grid(today, grid))
         proposals = _opined(model, proposals, grid, (now, then), slip, context)
-        weights = model.card.calibration
+        # What no frame has looked at is doubted; what frames will look at is not doubted before they have.
+        weights = model.card.calibration if context.frames is None else before_frames(model.card.calibration)
         gathered = gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
     found = []
     for g in gathered:

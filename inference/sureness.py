@@ -24,9 +24,6 @@ LORRY_WIDTH_M = (1.6, 3.4)
 TALL_HEAP_M = 2.2
 # Weight of a candidate with cues taken away, beside the candidate itself.
 POORER = 0.3
-# Weight of a real thing shown as if it had lain there on the earlier day already, beside the thing itself: towns that
-# are flown twice hold new heaps only, and of the old ones in composites every one was taken for a texture.
-STOOD = 0.3
 # Weights used until a fit exists: the network's own word, tempered.
 DEFAULT = {
     "bias": 0.0,
@@ -220,11 +217,6 @@ def without(evidence: Evidence) -> list[Evidence]:
     return [alone, replace(evidence, looks=()), replace(alone, looks=(), height_m=None, stands_m=None)]
 
 
-def stood(evidence: Evidence) -> Evidence:
-    """The same thing as if it had lain there on the earlier day already: seen then as now, and nothing rose."""
-    return replace(evidence, before=evidence.mean, height_m=None if evidence.height_m is None else 0.0)
-
-
 def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     """Calibrated probability that the candidate is what it is said to be."""
     values = features(evidence)
@@ -233,20 +225,23 @@ def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     return float(1.0 / (1.0 + np.exp(-z)))
 
 
+def before_frames(weights: dict[str, float]) -> dict[str, float]:
+    """Weights for what frames will look at, before they have: as if they said neither yes nor no."""
+    return weights | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
+
+
 def _shown(
     evidence: Sequence[Evidence], labels: NDArray[np.float64], worth: NDArray[np.float64]
 ) -> list[tuple[Evidence, float, float]]:
     """What a fit is shown: each candidate, and at less weight what other patrols would know of it; label and weight.
 
     A patrol without an earlier day, a surface or frames is judged by the same weights: what is missing must not be
-    mistaken for a bad sign. A heap that lay there on the earlier day, too, is as real as a new one.
+    mistaken for a bad sign.
     """
     out = []
     for e, label, count in zip(evidence, labels.tolist(), worth.tolist(), strict=True):
         out.append((e, label, count))
         out += [(poorer, label, POORER * count) for poorer in without(e)]
-        if label and e.before is not None:
-            out.append((stood(e), label, STOOD * count))
     return out
 
 
