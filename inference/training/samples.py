@@ -295,6 +295,39 @@ def _with_traps(
     return days[0], days[1]
 
 
+def _worth_seeing(
+    scene: Scene, rng: Rng, built: tuple[list[Thing], list[Thing], list[Thing]], others: list[Thing]
+) -> list[Thing]:
+    """One kind of thing to look at: kinds are drawn first, so that many distractors do not crowd out a few new ones."""
+    rising, falling, standing = built
+    hard = [t for t in others if t.label == MINED]
+    # New things by kind, too: extensions and walls are fewer than houses, and harder.
+    sizes = {(t.label, _size_m2(t, scene.gsd_m) < _SMALL_M2) for t in rising}
+    kinds = [[t for t in rising if (t.label, _size_m2(t, scene.gsd_m) < _SMALL_M2) == one] for one in sorted(sizes)]
+    risen = kinds[int(rng.integers(len(kinds)))] if kinds else []
+    # Of what is no structure, large and small by turns: a lorry passes for a shed, of a hundred cars none does.
+    sorts = {(t.label, _large(t, scene)) for t in others}
+    traps_here = [[t for t in others if (t.label, _large(t, scene)) == one] for one in sorted(sorts)]
+    trap = traps_here[int(rng.integers(len(traps_here)))] if traps_here else []
+    pool = [p for p in (risen, risen, risen, falling, trap, standing, hard, hard) if p]
+    return pool[int(rng.integers(len(pool)))] if pool else []
+
+
+def _large(thing: Thing, scene: Scene) -> bool:
+    return _side(thing) > _LARGE_M / scene.gsd_m
+
+
+def _counting(matrix: NDArray[np.float64], others: list[Thing], changed: Target) -> Target:
+    """1 where change counts: a container may be a lorry's load or a man's home, so neither way."""
+    return 1.0 - _draw([t for t in others if t.label == "container"], matrix, CROP_PX) * (1 - changed)
+
+
+def _heeded(scene: Scene, matrix: NDArray[np.float64], things: list[Thing], laid: list[Thing]) -> Target:
+    """More weight on small structures, and on what is large and none."""
+    heavy = [t for t in things if t.family == "construction" or (_large(t, scene) and t.label != "container")]
+    return np.maximum(_weighed(heavy, matrix, CROP_PX, scene.gsd_m), _weighed(laid, _HERE, CROP_PX, scene.gsd_m))
+
+
 def change_sample(
     scene: Scene, rng: Rng, bank: Sequence[Donor] = (), traps: Sequence[Donor] = (), other: Scene | None = None
 ) -> Sample:
@@ -315,18 +348,7 @@ def change_sample(
     standing = _family(scene, "construction", ("existing",))
     others = [t for t in scene.things if t.family != "construction"]
     same = scene.before is None or rng.random() < 0.12
-    # Draw among kinds first, so that many distractors do not crowd out the few new structures.
-    hard = [t for t in others if t.label == MINED]
-    # New things by kind, too: extensions and walls are fewer than houses, and harder.
-    sizes = {(t.label, _size_m2(t, scene.gsd_m) < _SMALL_M2) for t in rising}
-    kinds = [[t for t in rising if (t.label, _size_m2(t, scene.gsd_m) < _SMALL_M2) == one] for one in sorted(sizes)]
-    risen = kinds[int(rng.integers(len(kinds)))] if kinds else []
-    # Of what is no structure, large and small by turns: a lorry passes for a shed, of a hundred cars none does.
-    sorts = {(t.label, _side(t) > _LARGE_M / scene.gsd_m) for t in others}
-    traps_here = [[t for t in others if (t.label, _side(t) > _LARGE_M / scene.gsd_m) == one] for one in sorted(sorts)]
-    trap = traps_here[int(rng.integers(len(traps_here)))] if traps_here else []
-    pool = [p for p in (risen, risen, risen, falling, trap, standing, hard, hard) if p]
-    focus = pool[int(rng.integers(len(pool)))] if pool else []
+    focus = _worth_seeing(scene, rng, (rising, falling, standing), others)
     matrix = _similarity(rng, centre_of(scene, rng, focus, 0.8), CROP_PX)
     after = _warp(scene.after, matrix, CROP_PX)
     slip = matrix.copy()
@@ -337,7 +359,7 @@ def change_sample(
     after, laid = _with_pasted(after, bank, rng, 0.55 if not rising else 0.2, 16.0)
     if rng.random() < _CAMOUFLAGE:
         # Lorries, too: a thing of the ground's colour is not therefore a house.
-        large = [t for t in others if _side(t) > _LARGE_M / scene.gsd_m and not _went(t)]
+        large = [t for t in others if _large(t, scene) and not _went(t)]
         after = camouflaged(camouflaged(after, [*rising, *large], matrix, rng), laid, _HERE, rng)
     pasted = _draw(laid, _HERE, CROP_PX)
     before, after = _with_traps(before, after, traps, scene, other, rng)
@@ -356,13 +378,9 @@ def change_sample(
     if rng.random() < 0.3:
         images = cast_shadow(images, rng)
     images = tuple(relight(image, rng) for image in images)
-    known = 1.0 if standing or scene.card.source == "simulator" else 0.0
-    # A container may be a lorry's load or a man's home: neither way, unless something else lies there.
-    counts = 1.0 - _draw([t for t in others if t.label == "container"], matrix, CROP_PX) * (1 - np.maximum(new, gone))
-    large = [t for t in others if _side(t) > _LARGE_M / scene.gsd_m and t.label != "container"]
+    known = 0.25 if standing or scene.card.source == "simulator" else 0.0
     there = [] if same else [*rising, *falling]
-    heed = np.maximum(
-        _weighed([*there, *large], matrix, CROP_PX, scene.gsd_m), _weighed(laid, _HERE, CROP_PX, scene.gsd_m)
-    )
-    weight = np.stack([counts * heed] * 2 + [np.full_like(new, 0.25 * known) * counts] * 2)
+    counts = _counting(matrix, others, np.maximum(new, gone))
+    heed = _heeded(scene, matrix, [*there, *others], laid)
+    weight = np.stack([counts * heed] * 2 + [np.full_like(new, known) * counts] * 2)
     return Sample(images, np.stack(maps), weight)
