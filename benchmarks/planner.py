@@ -36,8 +36,6 @@ from missions.vector import polygons_of
 from missions.verify import Verdict, verify_plan
 
 FRAME = LocalFrame(118.33, 35.07)
-# What a brigade sets that has looked round its take-off sites: 20 m above buildings of 13 floors.
-CLIMB_OUT_M = 60.0
 CITY = Path(__file__).resolve().parents[2] / "shared" / "city"
 failed: list[str] = []
 
@@ -287,7 +285,7 @@ def bench_city(folder: Path) -> None:
         print(f"city: skipped, no {CITY}")
         return
     wall, cpu = time.time(), time.process_time()
-    result = plan_patrol(city_request(climb_out_m=CLIMB_OUT_M))
+    result = plan_patrol(city_request())
     plan = export_plan(result, folder / "city")
     verdict = verify_plan(folder / "city", CITY / "boundary.geojson", CITY / "zones.geojson", dem=CITY / "dem.tif")
     cpu, wall = time.process_time() - cpu, time.time() - wall
@@ -311,10 +309,9 @@ def bench_city(folder: Path) -> None:
     hours = {name: value / 3600 for name, value in vars(used).items()}
     shares = [f"{name[:-2]} {3600 * value / ideal_s / share:.3f} ({value:.1f} h)" for name, value in hours.items()]
     print("  of it " + ", ".join(shares))
-    runs = sum(len(sortie.route.runs_m()) for sortie in result.sorties)
     budget_wh = [result.task.model.budget_wh(s.rostered.machine.battery_health) for s in result.sorties if s.rostered]
     fill = np.mean([s.energy_wh for s in result.sorties]) / np.mean(budget_wh)
-    print(f"  {runs} stretches, {runs / len(result.sorties):.1f} a sortie; batteries filled to {fill:.1%}")
+    print(f"  batteries filled to {fill:.1%}")
     # Neighbours' strips see part of what a left-out sortie would have: only what is seen as due counts here.
     due = flight_s / (ideal_s * verdict.seen_as_due)
     print(f"  of the area seen as due ({verdict.seen_as_due:.2%}) instead of seen: {due:.3f}")

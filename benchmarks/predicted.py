@@ -2,6 +2,7 @@
 
     python benchmarks/predicted.py                          # 30 sorties on the embedded vehicle, about 2 CPU-minutes
     python benchmarks/predicted.py --sorties 6 --first 3 -v
+    python benchmarks/predicted.py --spirals                # larger areas by a rostered crew, in spirals
     YUNXUN_ARDUCOPTER=... python benchmarks/predicted.py --sitl --longest 480 --results FILE    # time only, a real one
 
 Areas, sizes, ground sample distances and winds are drawn by seed; the vehicle's wind is the one that was planned with,
@@ -64,10 +65,21 @@ class Flown:
         return self.flown_wh / self.planned_wh - 1
 
 
-def request(seed: int, folder: Path) -> PlanRequest:
-    """A patrol over a quadrangle of 3 to 25 ha, in a wind up to 8 m/s."""
+def write_roster(folder: Path) -> Path:
+    """A brigade of one crew."""
+    person = {"person": "P1", "role": "pilot", "licence": "small", "valid_until": "2099-1-1", "shift": ["08:00-18:00"]}
+    aircraft = [{"aircraft": "A1", "model": "arducopter", "registration": "U1", "batteries": 8, "battery_health": 1.0}]
+    roster = {"date": "2026-11-23", "people": [person], "vehicles": 1, "aircraft": aircraft, "line_of_sight_m": 1500}
+    path = folder / "roster.json"
+    path.write_text(json.dumps(roster))
+    return path
+
+
+def request(seed: int, folder: Path, spirals: bool = False) -> PlanRequest:
+    """A patrol over a quadrangle of 3 to 25 ha, or for spirals three times as large, in a wind up to 8 m/s."""
     rng = random.Random(seed)
-    width, depth = rng.uniform(160.0, 520.0), rng.uniform(160.0, 480.0)
+    larger = math.sqrt(3.0) if spirals else 1.0
+    width, depth = larger * rng.uniform(160.0, 520.0), larger * rng.uniform(160.0, 480.0)
     corners = [(0.0, 0.0), (width, rng.uniform(-40, 40)), (width * rng.uniform(0.8, 1.1), depth), (-20.0, depth * 0.9)]
     ring = [list(offset(HOME, x, y)) for x, y in corners]
     feature = {
@@ -78,6 +90,7 @@ def request(seed: int, folder: Path) -> PlanRequest:
     return PlanRequest(
         area, gsd_m=rng.uniform(0.035, 0.09), wind_mps=rng.uniform(0.0, 8.0), wind_from_deg=rng.uniform(0.0, 360.0),
         sites=(offset(HOME, rng.uniform(-80.0, width), rng.uniform(-80.0, -10.0)),),
+        roster=write_roster(folder) if spirals else None,
     )  # fmt: skip
 
 
@@ -114,11 +127,13 @@ def phases(events: list[FlightEvent]) -> dict[str, float]:
     return {"up": up, "mission": home - up, "home": low - home, "landing": end - low}
 
 
-def one(seed: int, *, sitl: bool, speedup: float = SITL_SPEEDUP, longest_s: float = math.inf) -> Flown | None:
+def one(
+    seed: int, *, sitl: bool, spirals: bool = False, speedup: float = SITL_SPEEDUP, longest_s: float = math.inf
+) -> Flown | None:
     """Plans and flies the first sortie of a seed's patrol; None where it did not fly to its end."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result = plan_patrol(request(seed, folder))
+        result = plan_patrol(request(seed, folder, spirals))
         export_plan(result, folder / "plan")
         if result.sorties[0].duration_s > longest_s or (sitl and len(result.sorties) > 1):
             return None  # fly_plan flies them all: the next seed
@@ -163,6 +178,7 @@ def main() -> int:
     parser.add_argument("--sorties", type=int, default=30)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--sitl", action="store_true")
+    parser.add_argument("--spirals", action="store_true", help="as a brigade's tiles are swept")
     parser.add_argument("--speedup", type=float, default=SITL_SPEEDUP, help="of the real one's clock")
     parser.add_argument("--longest", type=float, default=math.inf, metavar="S", help="skip sorties planned longer")
     parser.add_argument("--results", type=Path, help="JSON lines, one a sortie; seeds in it are not flown again")
@@ -174,7 +190,8 @@ def main() -> int:
     begun, flown, seed = time.process_time(), list[Flown](), options.first
     known = read_results(options.results)
     while len(flown) < options.sorties and seed < options.first + 10 * options.sorties:
-        found = known.get(seed) or one(seed, sitl=options.sitl, speedup=options.speedup, longest_s=options.longest)
+        how = {"sitl": options.sitl, "spirals": options.spirals, "speedup": options.speedup}
+        found = known.get(seed) or one(seed, longest_s=options.longest, **how)
         seed += 1
         if found is None:
             continue

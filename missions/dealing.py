@@ -29,9 +29,9 @@ from missions.tour import best_tour
 
 Tell = Callable[[int, int, str], None]
 # What a sortie flies beside what it sees, to begin with: climb, descent, ways from and to home.
-_BESIDE_S = 120.0
+_BESIDE_S = 150.0
 # Rounds of moving seeds, and of sizes alone; rounds of sweeping and sizing, at least and at most.
-_SETTLING, _BALANCING, _LEAST_SIZINGS, _SIZINGS = 60, 5, 2, 8
+_SETTLING, _RESETTLING, _BALANCING, _LEAST_SIZINGS, _SIZINGS = 60, 15, 5, 2, 9
 _BISECTIONS = 24
 # Share of tiles that may still be too large when sizing ends: their sorties are cut in two.
 _CUT_AT_LAST = 0.04
@@ -40,8 +40,8 @@ _FEW = 3
 _CRUMB, _CRUMB_M2 = 1e-6, 25.0
 # Share of a battery that tiles are sized to: the next round's shapes differ a little.
 _FULL = 0.925
-# Late rounds lay anew what needs so much more than its tiles give, and fill tiles no faster than this.
-_TIGHT = 1.03
+# Late rounds add tiles where all need so much more than there is, and fill tiles no faster than the second.
+_TIGHT = 1.01
 _SLOWLY = 1.02
 # From one round to the next no tile grows or shrinks by more.
 _CHANGE = (0.8, 1.25)
@@ -135,8 +135,14 @@ class _Field:
         sizes = self.sizes_m2 * factor
         share = self.place.area / sizes.sum()
         count = max(1, math.ceil(len(sizes) * share - _CRUMB))
-        if (count != len(sizes) and not late) or share > _TIGHT:
+        if not late and count < len(sizes):
             self._lay(count)
+        elif count > len(sizes) and (not late or share > _TIGHT):
+            more = min(count, 2 * len(sizes))
+            self.tiling.grow(more)
+            sizes = np.concatenate([sizes, np.full(more - len(sizes), sizes.mean())])
+            self.tiling.settle(sizes * self.place.area / sizes.sum(), _RESETTLING)
+            self.tiling.balance(sizes * self.place.area / sizes.sum(), _BALANCING)
         else:
             self.tiling.balance(sizes * share, _BALANCING)
 
@@ -145,7 +151,7 @@ def _to_begin_with(task: Task, part: Part, area_m2: float, health: float, crews:
     """How many tiles a part needs by what a battery lasts; of few, as many for each crew."""
     profile = task.profile
     watts = float(task.model.power_w(np.array([profile.cruise_mps]))[0])
-    lasts_s = max(task.model.budget_wh(health) * 3600.0 / watts - _BESIDE_S, _BESIDE_S)
+    lasts_s = max(_FULL * task.model.budget_wh(health) * 3600.0 / watts - _BESIDE_S, _BESIDE_S)
     lanes_s = area_m2 / part.strip.lane_m / profile.cruise_mps
     count = max(1, math.ceil(lanes_s / lasts_s))
     even = crews * math.ceil(count / crews)

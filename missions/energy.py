@@ -101,6 +101,17 @@ class FlightModel:
         drop = np.maximum(speed_mps - self.corner_mps(cosine), 0.0)
         return drop**2 / (np.maximum(speed_mps, 0.1) * self.profile.accel_mps2)
 
+    def _bend_mps(self, cosine: Array, length: Array) -> Array:
+        """Speed at which the sideways acceleration of a bend made of short legs is the aircraft's own.
+
+        Args:
+            cosine: (n + 1,) as `corner_mps` takes them, the ends included.
+            length: (n,) of the legs, metres.
+        """
+        tangent = np.sqrt(np.maximum(1 - cosine[1:-1], 0.0) / np.maximum(1 + cosine[1:-1], 1e-9))
+        radius_m = np.minimum(length[:-1], length[1:]) / np.maximum(2 * tangent, 1e-9)
+        return np.concatenate([[1e3], np.sqrt(self.profile.accel_mps2 * radius_m), [1e3]])
+
     def route(
         self, points: Array, heights_m: Array | None = None, speed_mps: float | None = None
     ) -> tuple[float, float]:
@@ -120,8 +131,9 @@ class FlightModel:
         speed, time, energy = self.straight(level, speed_mps)
         unit = level / np.hypot(level[:, 0], level[:, 1])[:, None]
         cosine = np.concatenate([[-1.0], np.sum(unit[1:] * unit[:-1], axis=1), [-1.0]])
-        corner = self.corner_mps(cosine)
-        flown = self._leg_s(np.hypot(level[:, 0], level[:, 1]), speed, corner[:-1], corner[1:])
+        length = np.hypot(level[:, 0], level[:, 1])
+        corner = np.minimum(self.corner_mps(cosine), self._bend_mps(cosine, length))
+        flown = self._leg_s(length, speed, corner[:-1], corner[1:])
         extra_s = float(np.sum(flown - time))
         climb_s, climb_wh = self._slope(rise[: len(level)], flown)
         over_s, over_wh = self._vertical(rise[len(level) :])

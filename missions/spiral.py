@@ -24,6 +24,7 @@ from missions.vector import polygons_of
 _SIMPLER = 0.028
 # Share of the step between two courses that costs no speed: rings are not round to the last degree.
 _SPARE_STEP = 0.85
+_LEAST_STEP_RAD = math.radians(25.0)
 _HALVINGS = 4
 # Where an area's outline turns by more, a ring as round as the aircraft turns leaves the corner unseen.
 _SHARP_RAD = math.radians(50.0)
@@ -33,7 +34,11 @@ _OUTLINE_M = 3.0
 
 @dataclass(frozen=True)
 class Turning:
-    """How tightly an aircraft turns at full speed: `radius_m`, and `step_rad` between two courses at a waypoint."""
+    """How tightly an aircraft turns at full speed: `radius_m`, and `step_rad` between two courses at a waypoint.
+
+    Of one that slows down at every corner, as ArduCopter does, whose legs begin and end at rest and overlap only as far
+    as its waypoint radius allows, the radius is 0: few corners are quicker than many.
+    """
 
     radius_m: float
     step_rad: float
@@ -42,12 +47,15 @@ class Turning:
     def of(profile: AircraftProfile) -> Turning:
         """The radius that the profile's acceleration holds at cruise, and the corner at which it need not slow down."""
         step = 2.0 * math.atan(profile.corner_mps / profile.cruise_mps)
-        return Turning(profile.cruise_mps**2 / profile.accel_mps2, _SPARE_STEP * min(step, math.pi / 3))
+        radius_m = profile.cruise_mps**2 / profile.accel_mps2 if step > _LEAST_STEP_RAD else 0.0
+        return Turning(radius_m, _SPARE_STEP * float(np.clip(step, _LEAST_STEP_RAD, math.pi / 3)))
 
 
 def _rounded(place: shapely.Polygon, most_m: float, turning: Turning, simpler_m: float) -> shapely.Polygon:
     """A place with corners as round as the aircraft turns, none of which moves by more than `most_m`."""
     corners = shapely.points(shapely.get_coordinates(place.exterior))
+    if turning.radius_m == 0:
+        return shapely.simplify(place, simpler_m)
     segments = math.ceil(math.pi / 2 / turning.step_rad)
     for radius_m in turning.radius_m * np.array([1.0, 0.7, 0.5, 0.35, 0.2]):
         # Corners of a mitred inset stay sharp, so that what is grown again touches every side.
@@ -94,8 +102,8 @@ def _stack(tile: shapely.Polygon, strip: Strip, turning: Turning, corners: Array
     slack_m = max(strip.reach_across_m - strip.lane_m, 0.0)
     most_m = max(strip.reach_across_m - strip.lane_m / 2, 0.0)
     rings: list[shapely.Polygon] = []
+    inset = shapely.buffer(tile, -strip.lane_m / 2, join_style="mitre")
     while True:
-        inset = shapely.buffer(tile, -(len(rings) + 0.5) * strip.lane_m, join_style="mitre")
         if inset.is_empty or inset.area < _CRUMB_M2:
             return _Stack(rings, None)
         deep = shapely.buffer(inset, -slack_m if rings else 0.0, join_style="mitre")
@@ -106,6 +114,8 @@ def _stack(tile: shapely.Polygon, strip: Strip, turning: Turning, corners: Array
         if len(left_over) != 1 or len(left_over[0].interiors):
             return None
         rings.append(_ring(left_over[0], strip, turning, most_m, np.empty((0, 2)) if rings else corners))
+        # Step by step: GEOS 3.11 takes some tiles' middles for gone when they are shrunk by all of it at once.
+        inset = shapely.buffer(left_over[0], -strip.lane_m, join_style="mitre")
 
 
 def _ring(inset: shapely.Polygon, strip: Strip, turning: Turning, most_m: float, corners: Array) -> shapely.Polygon:

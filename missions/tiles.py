@@ -57,6 +57,13 @@ class Tiling:
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def grow(self, count: int) -> None:
+        """More tiles, begun in the middle of the largest."""
+        large = np.argsort(-shapely.area(np.array(self.tiles())), kind="stable")[: count - len(self)]
+        # Beside the seed that is there, or the two would be one for ever.
+        self.seeds = np.concatenate([self.seeds, self.seeds[large] + self._random.uniform(1.0, 2.0, (len(large), 2))])
+        self.weights = np.concatenate([self.weights, self.weights[large]])
+
     def _owners(self) -> NDArray[np.int64]:
         # |x - s|^2 - w is least where x lifted to (x, 0) is nearest to the seed lifted to (s, sqrt(max w - w)).
         lift = np.sqrt(np.maximum(self.weights.max() - self.weights, 0.0))
