@@ -110,12 +110,15 @@ class _Field:
     def swept(self, field: int) -> tuple[list[_Tile], float]:
         """All tiles as they are now, and the square metres that no way leads to."""
         found, lost_m2 = [], 0.0
-        tiles = self.tiling.tiles()
-        self.sizes_m2 = np.array([max(tile.area, 1.0) for tile in tiles])
-        for number, tile in enumerate(tiles):
-            if tile.area < _CRUMB_M2:
+        cells = self.tiling.cells()
+        tiles = shapely.intersection(cells, self.place)
+        # Beside a border between tiles the neighbour's outermost ring sees what the own one does not.
+        duties = shapely.intersection(shapely.buffer(cells, -self.part.strip.lane_m / 4), self.part.target)
+        self.sizes_m2 = np.maximum(shapely.area(tiles), 1.0)
+        for number, (tile, duty) in enumerate(zip(tiles, duties, strict=True)):
+            if tile.area < _CRUMB_M2 and duty.area < _CRUMB_M2:
                 continue
-            one = swept(self.task, self.part, tile, self._home(tile))
+            one = swept(self.task, self.part, tile, duty, self._home(tile if tile.area else duty))
             if one is None:
                 lost_m2 += tile.area
             else:

@@ -29,8 +29,6 @@ _HALVINGS = 4
 # Where an area's outline turns by more, a ring as round as the aircraft turns leaves the corner unseen.
 _SHARP_RAD = math.radians(50.0)
 _CRUMB_M2 = 25.0
-# Rings of a convex tile leave nothing unseen; of another one it is looked at.
-_CONVEX = 0.97
 _OUTLINE_M = 3.0
 
 
@@ -178,6 +176,12 @@ def _axis(tile: shapely.Polygon) -> tuple[Array, Array]:
     return corners[:4].mean(axis=0), long / max(float(np.hypot(*long)), 1e-9)
 
 
+def long_axis_rad(place: shapely.Polygon) -> float:
+    """Direction of a place's length, counterclockwise from east."""
+    long = _axis(place)[1]
+    return math.atan2(float(long[1]), float(long[0]))
+
+
 def _spine(tile: shapely.Polygon) -> Array | None:
     """The line along the middle of a tile narrower than a lane; None where it does not stay within."""
     middle, long = _axis(tile)
@@ -219,36 +223,7 @@ def spirals(tile: shapely.Polygon, strip: Strip, turning: Turning, start: Array,
     Returns:
         None where pieces stay that are neither rings nor a line.
     """
-    ways = _swept([tile], strip, turning, start, corners, _HALVINGS)
-    if ways and tile.area < _CONVEX * tile.convex_hull.area:
-        ways += _missed(tile, ways, strip)
-    return ways
-
-
-def _strips(ways: list[Array], strip: Strip) -> BaseGeometry:
-    """What ways may be relied on to see."""
-    start, end = np.concatenate([way[:-1] for way in ways]), np.concatenate([way[1:] for way in ways])
-    along = end - start
-    unit = along / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
-    side = np.column_stack([-unit[:, 1], unit[:, 0]]) * strip.reach_across_m
-    ahead = unit * strip.reach_along_m
-    outline = [start - ahead - side, end + ahead - side, end + ahead + side, start - ahead + side]
-    return shapely.union_all(shapely.polygons(np.stack(outline, axis=1)))
-
-
-def _missed(tile: shapely.Polygon, ways: list[Array], strip: Strip) -> list[Array]:
-    """Lines along what rings in a bent tile leave unseen beside its notches and holes."""
-    found = []
-    for part in polygons_of(tile.difference(_strips(ways, strip))):
-        if part.area < _CRUMB_M2:
-            continue
-        middle, long = _axis(part)
-        reach = float(np.hypot(*(np.array(part.bounds[2:]) - part.bounds[:2])))
-        line = shapely.linestrings([middle - reach / 2 * long, middle + reach / 2 * long])
-        within = [piece for piece in shapely.get_parts(line.intersection(tile)) if piece.length > 1.0]
-        if within:
-            found.append(shapely.get_coordinates(max(within, key=lambda piece: piece.length)))
-    return found
+    return _swept([tile], strip, turning, start, corners, _HALVINGS)
 
 
 def _swept(

@@ -102,12 +102,15 @@ class Tiling:
 
         Together they are the area.
         """
+        return list(shapely.intersection(self.cells(), self._place))
+
+    def cells(self) -> NDArray[np.object_]:
+        """The cells as they are, convex, the outermost far beyond the area."""
         west, south, east, north = self._place.bounds
         far = float(np.hypot(east - west, north - south)) + 1.0
         frame = np.array([(west - far, south - far), (east + far, south - far), (east + far, north + far)])
         frame = np.concatenate([frame, [(west - far, north + far)]])
-        cells = [self._cell(number, frame) for number in range(len(self))]
-        return list(shapely.intersection(np.array(cells), self._place))
+        return np.array([self._cell(number, frame) for number in range(len(self))], dtype=object)
 
     def _cell(self, number: int, frame: Array) -> BaseGeometry:
         """One cell, its frame clipped by one neighbour after the other until no further one can reach it."""

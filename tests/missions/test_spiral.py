@@ -55,23 +55,16 @@ def test_a_spiral_flies_little_more_than_the_lanes_alone(place: shapely.Polygon)
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0, 2 * math.pi), st.floats(150, 900)), min_size=3, max_size=9),
-    st.floats(0, 250),
-    st.floats(-1, 1),
-)
-def test_all_of_any_tile_is_seen_once(corners: list[tuple[float, float]], hole_m: float, off: float) -> None:
+@given(st.lists(st.tuples(st.floats(0, 2 * math.pi), st.floats(150, 900)), min_size=3, max_size=9))
+def test_all_of_any_convex_tile_is_seen_once(corners: list[tuple[float, float]]) -> None:
     points = [(r * math.cos(a), r * math.sin(a)) for a, r in corners]
-    hull = shapely.convex_hull(shapely.multipoints(points))
-    place = hull.buffer(60) - shapely.Point(off * 500, 100).buffer(hole_m)
-    if not isinstance(place, shapely.Polygon) or place.area < 50_000:
-        return
+    place = shapely.convex_hull(shapely.multipoints(points)).buffer(60)
     ways = spirals(place, STRIP, TURNING, START, sharp_corners(place))
     if ways is None:
         return
     assert place.difference(seen(ways)).area < 0.01 * place.area
     legs = shapely.multilinestrings([shapely.linestrings(way) for way in ways])
-    assert legs.within(place.convex_hull.buffer(1.0))  # a slant may cross a notch: the planner leaves such legs out
+    assert legs.within(place.buffer(1.0))
 
 
 def test_corners_of_the_area_are_seen_into() -> None:

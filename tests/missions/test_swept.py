@@ -9,8 +9,11 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import shapely
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from missions.energy import FlightModel
+from missions.errors import MissionsError
 from missions.explain import explain
 from missions.ingest import again
 from missions.planner import PlanRequest, PlanResult, export_plan, plan_patrol
@@ -19,8 +22,9 @@ from missions.reread import reread
 from missions.sites import read_sites
 from missions.spent import spent_by_all
 from missions.verify import verify_plan
-from tests.missions.conftest import FRAME, Draw
+from tests.missions.conftest import FRAME, Draw, collection
 from tests.missions.test_brigade import roster
+from tests.missions.test_planner import places
 
 WIDTH_M, DEPTH_M = 2400.0, 1500.0
 
@@ -126,6 +130,37 @@ def test_no_spiral_shows_a_place_that_may_not_be_photographed(
     assert request.area is not None
     verdict = verify_plan(tmp_path / "plan", request.area, zones, samples=20_000)
     assert verdict.shown_m2 == 0 and verdict.faults == () and verdict.seen_once > 0.99
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
+@given(place=places(), larger=st.floats(1.0, 2.5))
+def test_any_place_gives_a_brigade_a_lawful_plan_or_a_plain_refusal(
+    tmp_path_factory: pytest.TempPathFactory, place: tuple, larger: float
+) -> None:
+    area, zones = (
+        shapely.transform(shapely.GeometryCollection(one), lambda c: c * larger) for one in ([place[0]], place[1])
+    )
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "a.geojson").write_text(collection([(area.geoms[0], {})]))
+    (folder / "z.geojson").write_text(collection([(zone, {"kind": "no-fly", "name": "n"}) for zone in zones.geoms]))
+    closed = folder / "z.geojson" if len(zones.geoms) else None
+    crews = roster(folder / "r.json")
+    request = PlanRequest(folder / "a.geojson", zones=closed, aircraft="mavic3e", gsd_m=0.03, roster=crews)
+    try:
+        result = plan_patrol(request)
+    except MissionsError as error:
+        assert len(str(error)) > 20 and "\n" not in str(error)
+        return
+    for sortie in result.sorties:
+        assert sortie.rostered is not None
+        assert sortie.energy_wh <= result.task.model.budget_wh(sortie.rostered.machine.battery_health)
+    export_plan(result, folder / "plan")
+    verdict = verify_plan(folder / "plan", request.area, closed, samples=4000)
+    assert verdict.closed_m == 0.0 and verdict.too_high_m == 0.0
+    named = any("no battery" in item.why or "shifts" in item.why for item in result.refused)
+    assert named or verdict.seen_once >= 0.99
 
 
 def test_bends_of_short_legs_cost_time_and_long_ones_none(planned: tuple[PlanRequest, PlanResult, Path]) -> None:
