@@ -46,11 +46,9 @@ def swept_place(task: Task, part: Part) -> BaseGeometry:
     return place if place.area > _CRUMB_M2 else part.target
 
 
-def _allowed(task: Task, part: Part, start: Array, end: Array, home: Array) -> Pieces:
+def _allowed(task: Task, part: Part, start: Array, end: Array) -> Pieces:
     """Legs less those that meet something closed, and less what of them would show a no-photo place."""
     clear = part.router.clear(start, end)
-    if task.request.clearances.straight_home:
-        clear &= ~part.router.hidden(home[None], start, end)[0]
     start, end = start[clear], end[clear]
     hidden, strip = task.airspace.no_photo, part.strip
     lines = shapely.linestrings(np.stack([start, end], axis=1))
@@ -148,7 +146,7 @@ def _in_spirals(task: Task, part: Part, tile: BaseGeometry, duty: BaseGeometry, 
     pieces = _NOTHING
     if ways:
         start = np.concatenate([way[:-1] for way in ways])
-        pieces = _allowed(task, part, start, np.concatenate([way[1:] for way in ways]), home)
+        pieces = _allowed(task, part, start, np.concatenate([way[1:] for way in ways]))
     if _is_plain(tile, duty, part.strip, corners):
         return pieces
     more = _missed(task, part, pieces, duty)
@@ -168,6 +166,9 @@ def swept(task: Task, part: Part, tile: BaseGeometry, duty: BaseGeometry, home: 
     pieces = None if task.stretches else _in_spirals(task, part, tile, duty, home)
     if pieces is None:
         pieces = _in_lanes(task, part, tile, home)
+    if task.request.clearances.straight_home:
+        seen = np.flatnonzero(~part.router.hidden(home[None], pieces.start, pieces.end)[0])
+        pieces = Pieces(pieces.start[seen], pieces.end[seen], pieces.lane[seen])
     if not len(pieces):
         return None
     flown = measured(task, part, pieces, home)

@@ -12,6 +12,7 @@ import shapely
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from missions.airspace import Clearances
 from missions.energy import FlightModel
 from missions.errors import MissionsError
 from missions.explain import explain
@@ -130,6 +131,18 @@ def test_no_spiral_shows_a_place_that_may_not_be_photographed(
     assert request.area is not None
     verdict = verify_plan(tmp_path / "plan", request.area, zones, samples=20_000)
     assert verdict.shown_m2 == 0 and verdict.faults == () and verdict.seen_once > 0.99
+
+
+def test_where_the_straight_way_home_must_be_clear_nothing_hidden_is_flown(
+    request_of: PlanRequest, draw: Draw, tmp_path: Path
+) -> None:
+    zones = draw("z.geojson", [(shapely.box(1000, 500, 1150, 900), {"kind": "no-fly", "name": "n"})])
+    request = PlanRequest(**{**vars(request_of), "zones": zones, "clearances": Clearances(straight_home=True)})
+    export_plan(plan_patrol(request), tmp_path / "plan")
+    assert request.area is not None
+    verdict = verify_plan(tmp_path / "plan", request.area, zones, samples=4000)
+    lanes_m = sum(sum(sortie.route.runs_m()) for sortie in plan_patrol(request).sorties)
+    assert verdict.closed_m == 0 and verdict.return_m < 0.02 * lanes_m
 
 
 @settings(
