@@ -39,14 +39,17 @@ FIRST_SEED = 9000
 
 
 def thresholds() -> dict[str, float]:
+    """The probability from which each serving model files, by family."""
     return {f: serving_model(m).card.threshold for f, m in (("construction", "change"), ("sanitation", "waste"))}
 
 
 def line(what: str, bar: str, got: str) -> None:
+    """Prints one row: what, its bar, what was measured."""
     print(f"{what:<58} | {bar:<44} | {got}", flush=True)
 
 
 def report(what: str, cases: list[Case], bars: dict[str, str]) -> None:
+    """Prints a row a family: every measure with its 95 % interval by place."""
     frozen = thresholds()
     for family, bar in bars.items():
         m = score(cases, family, frozen[family], LEAST_M2[family])
@@ -80,6 +83,7 @@ def told(case: Case) -> str:
 
 
 def row_towns(args: argparse.Namespace, work: Path) -> None:
+    """Simulated towns that no network learnt from, two days each."""
     cases, cpu, hectares = [], 0.0, 0.0
     models = (serving_model("change"), serving_model("waste"))
     for seed in range(FIRST_SEED, FIRST_SEED + args.towns):
@@ -108,6 +112,7 @@ def row_towns(args: argparse.Namespace, work: Path) -> None:
 
 
 def row_composites(args: argparse.Namespace, work: Path) -> None:
+    """Rendered things on photographs of held-out places."""
     from simulators.composite import sample_photographs, write_composites
 
     write_composites(work / "composites", sample_photographs(DATA, "held-out"), args.composites, seed=77)
@@ -117,6 +122,7 @@ def row_composites(args: argparse.Namespace, work: Path) -> None:
 
 
 def row_unchanged(args: argparse.Namespace, work: Path) -> None:
+    """Two flights over one unchanged place: what is found there is false."""
     total = 0
     for name in ("toledo", "caliterra"):
         try:
@@ -138,6 +144,7 @@ def row_unchanged(args: argparse.Namespace, work: Path) -> None:
 
 
 def row_dumps(args: argparse.Namespace, work: Path) -> None:
+    """Tiles of two real frames, ranked by waste."""
     marks = json.loads((ROOT / "benchmarks" / "marks" / "dump_scenes.json").read_text())
     model = serving_model("waste")
     scored: list[tuple[float, bool]] = []
@@ -168,6 +175,7 @@ def row_dumps(args: argparse.Namespace, work: Path) -> None:
 
 
 def row_merge(args: argparse.Namespace, work: Path) -> None:
+    """A hundred thousand boxes merged, in CPU seconds."""
     rng = np.random.default_rng(1)
     low = rng.uniform(0, 20_000, (100_000, 2))
     boxes, scores = np.hstack([low, low + rng.uniform(8, 60, (100_000, 2))]), rng.random(100_000)
@@ -278,6 +286,7 @@ NEEDS_DATA = ("composites", "unchanged", "dumps")
 
 
 def main() -> int:
+    """Runs the rows asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--towns", type=int, default=3)

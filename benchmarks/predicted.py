@@ -95,6 +95,7 @@ def request(seed: int, folder: Path, spirals: bool = False) -> PlanRequest:
 
 
 def fly_embedded(result: PlanResult, folder: Path, seed: int, into: list[FlightEvent]) -> SortieResult:
+    """Flies the first sortie on the embedded vehicle, in the wind that was planned with."""
     wind = {"wind_mps": result.task.request.wind_mps, "wind_from_deg": result.task.request.wind_from_deg}
     world = World(1, [result.sorties[0].home], seed=seed, gps_noise_m=1.0, **wind)
     operation = Operation(
@@ -151,6 +152,8 @@ def one(
 
 
 def report(flown: list[Flown]) -> dict[str, object]:
+    """Errors of time and energy over all sorties: flown over planned, less one."""
+
     def spread(values: list[float]) -> dict[str, float]:
         return {
             "median_abs": round(statistics.median(map(abs, values)), 4),
@@ -174,6 +177,7 @@ def read_results(path: Path | None) -> dict[int, Flown]:
 
 
 def main() -> int:
+    """Flies as many sorties as asked for; 3 where a median misses its bar."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sorties", type=int, default=30)
     parser.add_argument("--first", type=int, default=0)

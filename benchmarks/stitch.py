@@ -333,6 +333,7 @@ def gather(path: Path, told: Told) -> None:
 
 
 def main() -> None:
+    """Runs the rows asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all by default")
     parser.add_argument("--keep", type=Path, help="folder for results; a temporary one by default")

@@ -101,9 +101,10 @@ class _Field:
         near = np.argsort(np.hypot(*(self.sites - middle).T))[:_NEAR_SITES]
         places = self.sites[near]
         points = shapely.points(places)
-        outline = shapely.get_coordinates(shapely.convex_hull(tile))
+        hull = shapely.convex_hull(tile)
+        outline = shapely.get_coordinates(hull)
         hidden = self.part.router.hidden(places, outline[:-1], outline[1:]).mean(axis=1)
-        beyond_m = np.maximum(shapely.hausdorff_distance(shapely.convex_hull(tile), points) - self.range_m, 0.0)
+        beyond_m = np.maximum(shapely.hausdorff_distance(hull, points) - self.range_m, 0.0)
         cost = shapely.distance(tile, points) + np.hypot(*(places - middle).T) + _BEYOND * beyond_m + _HIDDEN_M * hidden
         return np.asarray(places[int(np.argmin(cost))])
 

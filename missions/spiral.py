@@ -114,7 +114,7 @@ def _stack(tile: shapely.Polygon, strip: Strip, turning: Turning, corners: Array
         if len(left_over) != 1 or len(left_over[0].interiors):
             return None
         rings.append(_ring(left_over[0], strip, turning, most_m, np.empty((0, 2)) if rings else corners))
-        # Step by step: GEOS 3.11 takes some tiles' middles for gone when they are shrunk by all of it at once.
+        # Step by step: GEOS 3.14.1 takes some tiles' middles for gone when they are shrunk by all of it at once.
         inset = shapely.buffer(left_over[0], -strip.lane_m, join_style="mitre")
 
 

@@ -23,11 +23,10 @@ _SEED = 1
 _WEIGHT_STEP = 0.35
 _STEPS_A_MOVE = 2
 # How much of the way to its site a seed is drawn beyond the distance at which the site lies on the tile's edge, which
-# is where a sortie begins: more makes tiles pointed, less makes ways out longer (a fifth of either took 0.2 to 0.5 % of
-# the standard city's flight).
+# is where a sortie begins. On the standard city ways out and home are 910 m a sortie at 0, 778 at 0.3, 740 at 0.6; at 1
+# the sizes do not settle (they spread by 17 %).
 _PULL = 0.5
 _EDGE_SHARE = 0.85
-_NEIGHBOURS = 40
 
 
 class Tiling:

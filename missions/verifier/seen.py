@@ -105,12 +105,8 @@ def strips_seen(shots: Shots, points: Array) -> NDArray[np.int64]:
     np.add.at(count, seen[first, 0], 1)
     # About a narrow turn a place may stay in sight: there and back are two strips.
     begun = np.flatnonzero(first)
-    turned = np.abs(
-        np.sin(
-            (shots.course[seen[:, 2]] - np.repeat(shots.course[seen[begun, 2]], np.diff(np.append(begun, len(seen)))))
-            / 2
-        )
-    )
+    since = shots.course[seen[:, 2]] - shots.course[seen[begun[np.cumsum(first) - 1], 2]]
+    turned = np.abs(np.sin(since / 2))
     back = shots.bent[seen[:, 2]] & (turned > math.sin(math.pi / 4))
     both = np.logical_or.reduceat(back, begun) if len(seen) else back
     np.add.at(count, seen[begun[both], 0], 1)

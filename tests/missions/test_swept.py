@@ -138,10 +138,11 @@ def test_where_the_straight_way_home_must_be_clear_nothing_hidden_is_flown(
 ) -> None:
     zones = draw("z.geojson", [(shapely.box(1000, 500, 1150, 900), {"kind": "no-fly", "name": "n"})])
     request = PlanRequest(**{**vars(request_of), "zones": zones, "clearances": Clearances(straight_home=True)})
-    export_plan(plan_patrol(request), tmp_path / "plan")
+    result = plan_patrol(request)
+    export_plan(result, tmp_path / "plan")
     assert request.area is not None
     verdict = verify_plan(tmp_path / "plan", request.area, zones, samples=4000)
-    lanes_m = sum(sum(sortie.route.runs_m()) for sortie in plan_patrol(request).sorties)
+    lanes_m = sum(sum(sortie.route.runs_m()) for sortie in result.sorties)
     assert verdict.closed_m == 0 and verdict.return_m < 0.02 * lanes_m
 
 
