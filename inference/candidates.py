@@ -90,18 +90,26 @@ def gather(
     earlier = before if before is not None else [None] * len(proposals)
     first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
     keep = worth_a_look(first, weights, context.area_m2, every)
-    proposals = [proposals[i] for i in keep]
-    kept, then = [rises[i] for i in keep], [earlier[i] for i in keep]
+    kept = [(proposals[i], rises[i], earlier[i]) for i in keep]
+    seen = _looked_at([p for p, _, _ in kept], context, grid, judge, tall_m)
+    return [
+        _gathered(p, h, looks, again, b, posed) for (p, h, b), (looks, again, posed) in zip(kept, seen, strict=True)
+    ]
+
+
+def _looked_at(
+    proposals: Sequence[Proposal], context: DetectContext, grid: Grid, judge: Judge, tall_m: float
+) -> list[tuple[list[Look], list[tuple[Look, float]], bool]]:
+    """Each proposal's frames, what the network says in those looked at, and whether there are frames at all."""
+    surfaces = context.surfaces
     polygons = [p.polygon for p in proposals]
+    if context.frames is None or not polygons:
+        return [([], [], False)] * len(polygons)
     grounds = [(surfaces.ground(p) if surfaces else None) or context.ground_m for p in polygons]
-    looks: list[list[Look]] = [[] for _ in polygons]
-    again: list[list[tuple[Look, float]]] = [[] for _ in polygons]
-    if context.frames is not None and polygons:
-        looks = context.frames.looks(polygons, grounds, tall_m)
-        again = look_again(polygons, looks, grounds, grid, context.frames, surfaces, judge)
-    posed = context.frames is not None and any(g is not None for g in grounds)
-    bundle = zip(proposals, kept, looks, again, then, strict=True)
-    return [_gathered(p, h, w, a, b, posed) for p, h, w, a, b in bundle]
+    looks = context.frames.looks(polygons, grounds, tall_m)
+    again = look_again(polygons, looks, grounds, grid, context.frames, surfaces, judge)
+    posed = any(g is not None for g in grounds)
+    return [(a, b, posed) for a, b in zip(looks, again, strict=True)]
 
 
 def worth_a_look(first: Sequence[Evidence], weights: dict[str, float], area_m2: float, every: bool) -> list[int]:

@@ -162,12 +162,21 @@ def _core(values: Field, tile: Tile) -> Field:
 
 @dataclass
 class _Found:
-    """Pieces of outlines, window by window."""
+    """Pieces of outlines, window by window; how many windows did not register."""
 
     new: list[Proposal] = field(default_factory=list)
     faint: list[Proposal] = field(default_factory=list)
     gone: list[Proposal] = field(default_factory=list)
     risen: list[Proposal] = field(default_factory=list)
+    poor: int = 0
+
+    def add(self, part: _Found, poor: bool) -> None:
+        """One more window's."""
+        self.new += part.new
+        self.faint += part.faint
+        self.gone += part.gone
+        self.risen += part.risen
+        self.poor += poor
 
 
 def _look_over(model: Model, pair: _Windowed, tile: Tile, grid: Grid, rises: Rises | None, why: str | None) -> _Found:
@@ -262,28 +271,20 @@ def find_changes(
     cells = Grid(
         grid.crs, grid.gsd_m * _OUT, grid.left, grid.top, -(-grid.width_px // _OUT), -(-grid.height_px // _OUT)
     )
-    whole = _Found()
-    poor = 0
     with ExitStack() as stack:
         now = stack.enter_context(open_raster(after))
         then = stack.enter_context(open_raster(before))
         todo = tiles(now, grid, CORE_PX, HALO_PX)
-        now_vrt = stack.enter_context(on_grid(now, grid, Resampling.bilinear))
-        then_vrt = stack.enter_context(on_grid(then, grid, Resampling.bilinear))
+        views = [stack.enter_context(on_grid(day, grid, Resampling.bilinear)) for day in (now, then)]
         rises = stack.enter_context(open_rises(*surfaces, cells, result.shift_m) if surfaces else nullcontext())
+        whole = _Found()
         for done, tile in enumerate(todo):
             if progress:
                 progress(done, len(todo), "change")
-            pair = _read_pair(now_vrt, then_vrt, tile, grid, shift)
-            if pair is None:
-                continue
-            why = shift.why or pair.shift.why
-            poor += why is not None
-            part = _look_over(model, pair, tile, grid, rises, why)
-            whole.new += part.new
-            whole.faint += part.faint
-            whole.gone += part.gone
-            whole.risen += part.risen
+            pair = _read_pair(views[0], views[1], tile, grid, shift)
+            if pair is not None:
+                why = shift.why or pair.shift.why
+                whole.add(_look_over(model, pair, tile, grid, rises, why), why is not None)
     _together(whole, cells.gsd_m, result)
-    result.poor = poor / max(1, len(todo))
+    result.poor = whole.poor / max(1, len(todo))
     return result

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from inference.candidates import Candidate, gather, weighed
-from inference.change import find_changes
+from inference.candidates import Candidate, Gathered, gather, weighed
+from inference.change import ChangeResult, find_changes
 from inference.context import DetectContext
 from inference.engine import Model
 from inference.gone import gone_structures
@@ -63,13 +63,25 @@ def find_construction(
         Candidates, and notes: how the days were compared, and outlines of what is gone.
     """
     assert request.baseline is not None
-    before = request.baseline.mosaic
     surfaces = (request.dsm, request.baseline.dsm) if request.dsm and request.baseline.dsm else None
-    result = find_changes(model, request.mosaic, before, shift, progress, surfaces)
+    result = find_changes(model, request.mosaic, request.baseline.mosaic, shift, progress, surfaces)
+    gathered = _gathered(model, request, context, result)
+    found = []
+    for g in gathered:
+        rise = g.evidence.height_m
+        extra = g.proposal.extra
+        label = construction_label(g.proposal.polygon, rise, extra["built_before"], extra["beside"])
+        found.append(weighed(g, "construction", label, model.card.calibration))
+    return found, _notes(result, context)
+
+
+def _gathered(model: Model, request: DetectRequest, context: DetectContext, result: ChangeResult) -> list[Gathered]:
+    """The proposals with all that is known of them: a second opinion, heights, frames."""
+    assert request.baseline is not None
     with ExitStack() as stack:
         today = stack.enter_context(open_raster(request.mosaic))
         grid = grid_of(today, model.card.gsd_m)
-        then = stack.enter_context(on_grid(stack.enter_context(open_raster(before)), grid))
+        then = stack.enter_context(on_grid(stack.enter_context(open_raster(request.baseline.mosaic)), grid))
         east, north = result.shift_m
         slip = Shift(east / grid.gsd_m, -north / grid.gsd_m, 1.0)
         judge = change_judge(model, then, slip)
@@ -78,13 +90,12 @@ def find_construction(
         proposals = _opined(model, proposals, grid, (now, then), slip, context)
         # What no frame has looked at is doubted; what frames will look at is not doubted before they have.
         weights = model.card.calibration if context.frames is None else before_frames(model.card.calibration)
-        gathered = gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
-    found = []
-    for g in gathered:
-        rise = g.evidence.height_m
-        extra = g.proposal.extra
-        label = construction_label(g.proposal.polygon, rise, extra["built_before"], extra["beside"])
-        found.append(weighed(g, "construction", label, model.card.calibration))
+        return gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
+
+
+def _notes(result: ChangeResult, context: DetectContext) -> dict[str, object]:
+    """How the days were compared, and outlines of what is gone."""
+    east, north = result.shift_m
     notes: dict[str, object] = {
         "baseline_shift_m": [round(east, 2), round(north, 2)],
         "poorly_registered_share": round(result.poor, 3),
@@ -92,4 +103,4 @@ def find_construction(
     }
     if result.note:
         notes["registration"] = result.note
-    return found, notes
+    return notes

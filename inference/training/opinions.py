@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from shapely import STRtree
 from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
-from torch.nn import functional
 
 from inference.engine import Model
 from inference.networks import OPINION_CLASSES, OpinionNet
@@ -27,6 +26,8 @@ from inference.opinion import CHIP_PX, Chip, drawn, finer, inputs, spacing_m
 from inference.rises import LEAST_M, LEAST_WIDTH_M
 from inference.training.camouflage import camouflaged
 from inference.training.mining import proposed
+from inference.training.opinion_learner import OpinionLearner
+from inference.training.opinion_learner import OpinionSettings as OpinionSettings
 from inference.training.samples import relight
 from inference.training.scenes import Scene, Thing, held_out, read_card, read_scene, scene_folders
 
@@ -40,11 +41,10 @@ HEIGHT_GSD_M = 0.32
 STRUCTURE, VEHICLE, OTHER = range(len(OPINION_CLASSES))
 # Smaller ones are drawn as often as all larger ones: they are what is missed.
 _SMALL_M2 = 20.0
-_SMOOTHING = 0.02
 # Rises smaller than this are not proposed; share of chips that show one which is no structure.
 _LEAST_RISE_M2, _RISES_SHARE = 2.5, 0.16
 # Of the change model's own proposals, by class; windows of a scene that it looks over.
-_PROPOSED_SHARE, _WINDOWS, _WINDOWS_STITCHED = 0.12, 4, 30
+_PROPOSED_SHARE, _WINDOWS, _WINDOWS_STITCHED = 0.25, 9, 30
 # A proposal shows a thing when they share so much of the smaller one.
 _SAME = 0.25
 PROPOSED = "proposed"
@@ -52,6 +52,9 @@ RISING = ("new", "altered", "permitted")
 VEHICLES = ("vehicle", "car", "van", "truck", "lorry", "bus")
 # Share of chips with the days swapped, so that what came has gone; and without heights, as where there is no surface.
 SWAPPED, BLIND = 0.25, 0.12
+# Share of chips of rendered heights that keep them as sharp as they are, as a laser's surface is: without them, lorries
+# on composites, whose heights are rendered, were taken for sheds.
+SHARP = 0.35
 
 
 @dataclass(frozen=True)
@@ -316,22 +319,12 @@ def _pictures(ground: Ground, cut: _Cut, thing: Thing | None, rng: Rng) -> list[
 
 def _both_heights(ground: Ground, cut: _Cut, rng: Rng) -> list[Field | None]:
     out: list[Field | None] = []
+    sharp = ground.rendered and rng.random() < SHARP
     for day, values in enumerate((ground.now_m, ground.then_m)):
         slip = rng.normal(0, 0.15, 2) if ground.rendered and day else 0.0
         there = np.asarray(finer(values, cut.of(HEIGHT_GSD_M, slip), float("nan")), np.float32)
-        out.append(_matched_heights(there, rng, ground.rendered, cut.gsd_m))
+        out.append(there if sharp else _matched_heights(there, rng, ground.rendered, cut.gsd_m))
     return out
-
-
-@dataclass(frozen=True)
-class OpinionSettings:
-    """How to train it: batches, chips a batch, the learning rate, the seed, the share of stitched scenes."""
-
-    steps: int = 1500
-    batch: int = 64
-    rate: float = 2e-3
-    seed: int = 7
-    stitched: float = 0.5
 
 
 def batch_of(grounds: Sequence[Ground], rng: Rng, settings: OpinionSettings) -> tuple[torch.Tensor, torch.Tensor]:
@@ -344,50 +337,33 @@ def batch_of(grounds: Sequence[Ground], rng: Rng, settings: OpinionSettings) -> 
     return torch.from_numpy(np.stack([r[0] for r in rows])), torch.tensor([r[1] for r in rows])
 
 
-def rate_at(step: int, steps: int) -> float:
-    """Share of the learning rate: warm for fifty steps, then a cosine down to a fiftieth."""
-    return float(min(1.0, (step + 1) / 50) * (0.02 + 0.49 * (1 + np.cos(np.pi * step / steps))))
-
-
 def train_opinion(
     data: Sequence[Path],
     settings: OpinionSettings | None = None,
     progress: Progress | None = None,
     model: Model | None = None,
+    start: OpinionNet | None = None,
 ) -> OpinionNet | None:
-    """Trains the second opinion from nothing; None where no scene has two days with both heights.
+    """Trains the second opinion; None where no scene has two days with both heights.
 
     Args:
         data: Folders of scenes; those of two days with heights are used, held-out places left out.
         settings: How long and how.
         progress: Called by step.
         model: The change model that it will serve beside.
+        start: An opinion to go on from; from nothing where None.
     """
     settings = settings or OpinionSettings()
     grounds = read_grounds(data, model=model)
     if not grounds:
         return None
     torch.manual_seed(settings.seed)
-    network = OpinionNet().train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=2e-2)
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    learner = OpinionLearner(settings, start)
     smooth = 0.0
     for step in range(settings.steps):
         rng = np.random.default_rng([settings.seed, step, 77])
-        chips, kinds = batch_of(grounds, rng, settings)
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate * rate_at(step, settings.steps)
-        loss = functional.cross_entropy(network(chips), kinds, label_smoothing=_SMOOTHING)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimiser.step()
-        keep = min(0.99, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for name, value in network.state_dict().items():
-                average[name].lerp_(value, 1 - keep)
-        smooth = float(loss.detach()) if step == 0 else 0.97 * smooth + 0.03 * float(loss.detach())
+        loss = learner.step(step, *batch_of(grounds, rng, settings))
+        smooth = loss if step == 0 else 0.97 * smooth + 0.03 * loss
         if progress:
             progress(step + 1, settings.steps, f"loss {smooth:.4f}")
-    network.load_state_dict(average)
-    return network.eval()
+    return learner.learnt()

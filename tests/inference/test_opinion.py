@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,8 @@ from inference.networks import OPINION_INPUTS, ChangeNet
 from inference.opinion import CHIP_PX, Chip, chip_of, has_opinion, inputs, opinions, spacing_m
 from inference.registration import Shift
 from inference.training.camouflage import camouflaged
-from inference.training.opinions import STRUCTURE, OpinionSettings, chip_sample, read_grounds, train_opinion
+from inference.training.opinion_learner import OpinionSettings
+from inference.training.opinions import STRUCTURE, Ground, chip_sample, read_grounds, train_opinion
 from inference.training.scenes import Thing
 from inference.training.train import LIMITS, TrainSettings, train
 from inference.windows import Grid, on_grid, open_raster
@@ -133,6 +135,29 @@ def test_training_is_the_same_twice_and_needs_heights(tmp_path: Path) -> None:
         assert np.array_equal(a.detach().numpy(), b.detach().numpy())
     (tmp_path / "scene-a" / "height_before.tif").unlink()
     assert train_opinion([tmp_path], settings) is None
+
+
+def test_training_goes_on_from_a_start(tmp_path: Path) -> None:
+    _scene(tmp_path / "scene-a")
+    first = train_opinion([tmp_path], OpinionSettings(steps=2, batch=4))
+    assert first is not None
+    still = train_opinion([tmp_path], OpinionSettings(steps=1, batch=4, rate=0.0), start=first)
+    assert still is not None
+    for a, b in zip(first.parameters(), still.parameters(), strict=True):
+        assert np.allclose(a.detach().numpy(), b.detach().numpy())
+
+
+def test_some_rendered_heights_stay_sharp_and_matched_ones_never_do(tmp_path: Path) -> None:
+    _scene(tmp_path / "scene-a")
+    (ground,) = read_grounds([tmp_path], None)
+
+    def sharp(which: Ground) -> int:
+        chips = (chip_sample(which, np.random.default_rng(seed))[0] for seed in range(60))
+        # Flat ground on both days rises nowhere by anything where nothing disturbed it.
+        return sum(planes[8].sum() > 500 and float((planes[6] == 0.0)[planes[8] > 0].mean()) > 0.3 for planes in chips)
+
+    assert 5 < sharp(ground) < 40
+    assert sharp(replace(ground, rendered=False)) == 0
 
 
 def test_camouflage_takes_the_colour_of_the_ground() -> None:
