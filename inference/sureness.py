@@ -88,6 +88,14 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "opined": (None, None),
 }
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
+# Weights by this prefix are added where no frame looked: what mosaic, surface and second opinion say is worth another
+# amount there, as nothing contradicts it.
+ALONE = "alone_"
+# What there is to weigh without frames.
+ALONE_CUES = (
+    "bias", "mean", "area", "height", "flat", "rise", "risen", "tall", "built", "beside", "green", "rough", "lorry",
+    "opinion",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -222,12 +230,15 @@ def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     values = features(evidence)
     known = weights or DEFAULT
     z = known.get("bias", 0.0) + sum(known.get(name, 0.0) * value for name, value in values.items())
+    if not evidence.looks:
+        z += known.get(f"{ALONE}bias", 0.0) + sum(known.get(ALONE + name, 0.0) * v for name, v in values.items())
     return float(1.0 / (1.0 + np.exp(-z)))
 
 
 def before_frames(weights: dict[str, float]) -> dict[str, float]:
     """Weights for what frames will look at, before they have: as if they said neither yes nor no."""
-    return weights | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
+    mine = {name: weight for name, weight in weights.items() if not name.startswith(ALONE)}
+    return mine | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
 
 
 def _shown(
@@ -281,6 +292,42 @@ def fit(
     bounds = [(None, None), *(BOUNDS[name] for name in FEATURES)]
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
     return {name: round(float(w), 4) for name, w in zip(("bias", *FEATURES), best.x, strict=True)}
+
+
+def fit_alone(
+    evidence: Sequence[Evidence], truth: Sequence[bool], weights: dict[str, float], pull: float = 3.0
+) -> dict[str, float]:
+    """Fits what is added to the weights where no frame looks, by logistic regression with an L2 pull towards nothing.
+
+    Args:
+        evidence: Of candidates on places that the network was not trained on; their looks are left out.
+        truth: Whether each was real.
+        weights: Of `fit`.
+        pull: Strength of the pull; 1 equals one candidate's worth a feature. The bias is hardly pulled.
+
+    Returns:
+        The weights with those by `ALONE`; as they came, without both outcomes.
+    """
+    mine = {name: weight for name, weight in weights.items() if not name.startswith(ALONE)}
+    labels = np.array(truth, float)
+    if len(labels) == 0 or labels.min() == labels.max():
+        return mine
+    shown = [features(replace(e, looks=(), edge=False)) | {"bias": 1.0} for e in evidence]
+    known = np.array([sum(mine.get(name, 0.0) * value for name, value in row.items()) for row in shown])
+    table = np.array([[row[name] for name in ALONE_CUES] for row in shown])
+    pulls = np.array([0.02 if name == "bias" else pull for name in ALONE_CUES])
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        z = known + table @ w
+        nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
+        return float(nll.sum() + 0.5 * (pulls * w * w).sum()), table.T @ (1 / (1 + np.exp(-z)) - labels) + pulls * w
+
+    # The sums keep to the bounds: nothing that can only speak for a thing speaks against it for want of frames.
+    ends = [(BOUNDS.get(name, (None, None)), mine.get(name, 0.0)) for name in ALONE_CUES]
+    bounds = [(None if low is None else low - w, None if high is None else high - w) for (low, high), w in ends]
+    start = np.zeros(len(ALONE_CUES))
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
+    return mine | {ALONE + name: round(float(w), 4) for name, w in zip(ALONE_CUES, best.x, strict=True)}
 
 
 def expected_calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.bool_], bins: int = 10) -> float:

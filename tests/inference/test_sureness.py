@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.sureness import (
+    ALONE,
+    BOUNDS,
     DEFAULT,
     Evidence,
+    before_frames,
     expected_calibration_error,
     features,
     fit,
+    fit_alone,
     probability,
     threshold_for_recall,
     wilson,
@@ -52,6 +56,31 @@ def test_fitted_weights_are_calibrated_on_other_candidates() -> None:
     assert expected_calibration_error(p, np.array(truth)) < 0.05
     assert ((p > 0.5) == np.array(truth)).mean() > 0.93
     assert weights["flat"] <= 0
+
+
+def test_where_no_frame_looks_other_weights_are_added_and_nowhere_else() -> None:
+    weights = {**DEFAULT, "looked": 2.0, f"{ALONE}bias": -1.0, f"{ALONE}mean": 0.5}
+    plain = {name: w for name, w in weights.items() if not name.startswith(ALONE)}
+    seen, alone = Evidence(0.8, 0.9, 20.0, (0.7,), 2.0), Evidence(0.8, 0.9, 20.0, (), 2.0)
+    assert probability(seen, weights) == probability(seen, plain)
+    mean = float(np.log(0.8 / 0.2))
+    assert probability(alone, weights) == pytest.approx(1 / (1 + np.exp(-(1.5 * mean - 1.0))))
+    assert before_frames(weights) == {**plain, "bias": 2.0}
+
+
+def test_weights_without_frames_are_calibrated_where_the_others_are_not() -> None:
+    base = {**DEFAULT, "bias": 3.0, "height": 1.0}
+    fitted = fit_alone(*_drawn(400, 1), base)
+    evidence, truth = _drawn(600, 2)
+    before, after = (np.array([probability(e, w) for e in evidence]) for w in (base, fitted))
+    assert (
+        expected_calibration_error(after, np.array(truth)) < 0.05 < expected_calibration_error(before, np.array(truth))
+    )
+    assert {name: w for name, w in fitted.items() if not name.startswith(ALONE)} == base
+    for name, (low, high) in BOUNDS.items():
+        both = fitted.get(name, 0.0) + fitted.get(ALONE + name, 0.0)
+        assert name == "looks" or ((low is None or both >= low - 1e-3) and (high is None or both <= high + 1e-3)), name
+    assert fit_alone(evidence, [True] * len(evidence), base) == base
 
 
 def test_too_few_to_fit_leaves_the_networks_word() -> None:
