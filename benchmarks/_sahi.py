@@ -61,7 +61,7 @@ def _sliced_model(model: Model) -> Any:
             self.category_mapping = {"0": "waste"}
 
         def perform_inference(self, image: NDArray[np.uint8]) -> None:
-            high, wide = (16 * -(-n // 16) for n in image.shape[:2])
+            high, wide = (32 * -(-n // 32) for n in image.shape[:2])
             padded = np.zeros((high, wide, 3), np.uint8)
             padded[: image.shape[0], : image.shape[1]] = image
             field = sigmoid(model.logits(padded[None])[0])[0]

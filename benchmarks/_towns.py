@@ -234,18 +234,7 @@ def town_from_frames(seed: int, folder: Path, size_m: float, rich: bool = False)
                 area_m2=properties.get("area_m2") or polygon.area,
             )
         )
-    truth += _piles_outside(build_town(seed, size_m=(size_m, size_m)), (east, north))
     return TownFiles(folder, _request(now, then, now / "permits.geojson"), tuple(truth), size_m * size_m)
-
-
-def _piles_outside(town: Town, moved_m: tuple[float, float]) -> list[TrueThing]:
-    """Piles that always stood beyond the town proper: photographed, in no truth file, and neither waste nor not."""
-    east, north = town.origin[0] + moved_m[0], town.origin[1] + moved_m[1]
-    return [
-        TrueThing(shapely.affinity.translate(h.polygon, east, north), "sanitation", neutral=True)
-        for h in town.things.heaps
-        if not town.inside(h)
-    ]
 
 
 def real_pair(name: str, data: Path, folder: Path) -> DetectRequest:

@@ -153,7 +153,7 @@ def row_dumps(args: argparse.Namespace, work: Path) -> None:
     for name, tiles in marks["tiles"].items():
         image = cv2.cvtColor(cv2.imread(str(DATA / "dump_scenes" / name)), cv2.COLOR_BGR2RGB)
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        height, width = (16 * int(np.ceil(n / 16)) for n in small.shape[:2])
+        height, width = (32 * int(np.ceil(n / 32)) for n in small.shape[:2])
         padded = cv2.copyMakeBorder(
             small, 0, height - small.shape[0], 0, width - small.shape[1], cv2.BORDER_REFLECT_101
         )

@@ -65,7 +65,7 @@ class Model:
     session: onnxruntime.InferenceSession | None = None
 
     def logits(self, *images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Runs the network on one batch; sides are multiples of 16."""
+        """Runs the network on one batch; sides are multiples of 32."""
         inputs = [np.ascontiguousarray(((i.astype(np.float32) - MEAN) / SPREAD).transpose(0, 3, 1, 2)) for i in images]
         if self.session is not None:
             feed = {spec.name: value for spec, value in zip(self.session.get_inputs(), inputs, strict=True)}
@@ -129,15 +129,23 @@ def load_network(folder: Path, card: ModelCard) -> ChangeNet | WasteNet:
         raise InferenceError(
             f"{path} is corrupt: expected SHA-256 {card.sha256[:12]}…, found {found[:12]}…; reinstall it or roll back"
         )
-    network = new_network(card.family)
     try:
         state = {name: tensor.float() for name, tensor in load_tensors(data).items()}
-        if isinstance(network, ChangeNet) and not any(name.startswith("opinion.") for name in state):
-            network.opinion = None
+        network = _shaped_as(state, card.family)
         network.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise InferenceError(f"{path} does not fit the {card.family} network: {str(error).splitlines()[0]}") from error
     return network.eval()
+
+
+def _shaped_as(state: dict[str, torch.Tensor], family: ModelFamily) -> ChangeNet | WasteNet:
+    """A network of a family as old as its weights: without a second opinion, or without a steady branch."""
+    network = new_network(family)
+    if isinstance(network, ChangeNet) and not any(name.startswith("opinion.") for name in state):
+        network.opinion = None
+    if isinstance(network, WasteNet) and not any(name.startswith("steady.") for name in state):
+        network.steady = None
+    return network
 
 
 def _threads() -> int:

@@ -13,6 +13,7 @@ from inference.proposals import Proposal, allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import scores_on, waste_judge
+from inference.sureness import before_frames
 from inference.waste import find_waste
 from inference.windows import Grid, on_grid, open_raster
 
@@ -64,7 +65,7 @@ def find_sanitation(
     everything, grid = find_waste(model, request.mosaic, progress)
     proposals = _standing(strongest(everything, allowance(context.area_m2)), context)
     before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
-    weights = model.card.calibration
+    weights = model.card.calibration if context.frames is None else before_frames(model.card.calibration)
     gathered = gather(proposals, context, grid, waste_judge(model), TALL_M, weights, before, every=request.every)
     return [_candidate(g, model) for g in gathered]
 

@@ -93,8 +93,8 @@ FEATURES = tuple(name for name in DEFAULT if name != "bias")
 ALONE = "alone_"
 # What there is to weigh without frames.
 ALONE_CUES = (
-    "bias", "mean", "area", "height", "flat", "rise", "risen", "tall", "built", "beside", "green", "rough", "lorry",
-    "opinion",
+    "bias", "mean", "peak", "area", "height", "flat", "rise", "before", "compared", "measured", "risen", "tall",
+    "built", "beside", "green", "rough", "lorry", "stands", "tower", "surveyed", "opinion",
 )  # fmt: skip
 
 

