@@ -162,6 +162,9 @@ class Decoder(nn.Module):
 
 
 _WIDTHS = (24, 40, 64, 96, 96)
+# Of a steady branch's say. On twelve fit towns outlines agree with the truth as well as without it up to a third
+# (mean intersection over union 0.606, 0.605, 0.603, 0.599 at 0, 1/4, 0.35, 1/2).
+STEADY_SHARE = 0.35
 
 
 class OpinionNet(nn.Module):
@@ -233,8 +236,8 @@ class WasteNet(nn.Module):
     """One day -> logits for waste, and for its kinds where there is waste (`WASTE_CHANNELS`).
 
     Two branches vote: one whose encoder learnt from simulator and composites, and a steady one. On 52 real photographs
-    of 20 places that neither had seen, plain tiles where the network fires fell from 16 to 7 % (with waste: 10 to 9 of
-    15).
+    of 20 places that neither had seen, plain tiles where the network fires fell from 16 to 8 % (with waste: 10 to 9
+    of 15).
     `steady` is None in models before 2026-11-23.
     """
 
@@ -250,9 +253,9 @@ class WasteNet(nn.Module):
         return [own] if self.steady is None else [own, self.steady(image)]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(b, 3, h, w), sides multiples of 32 -> (b, 3, h / 2, w / 2) logits: the branches' mean."""
+        """(b, 3, h, w), sides multiples of 32 -> (b, 3, h / 2, w / 2) logits: the branches' weighted mean."""
         said = self.branches(image)
-        return said[0] if len(said) == 1 else 0.5 * (said[0] + said[1])
+        return said[0] if len(said) == 1 else (1 - STEADY_SHARE) * said[0] + STEADY_SHARE * said[1]
 
 
 def parameter_count(network: nn.Module) -> int:

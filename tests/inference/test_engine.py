@@ -9,7 +9,7 @@ import torch
 
 from inference.engine import load_model, load_network, read_card, sigmoid, to_session
 from inference.errors import InferenceError
-from inference.networks import ChangeNet, WasteNet, fold_backbone, parameter_count
+from inference.networks import STEADY_SHARE, ChangeNet, WasteNet, fold_backbone, parameter_count
 from inference.registry import install, promote, read_serving, rollback, serving_folder, serving_model
 from inference.training.scenes import Scene, SceneCard
 from inference.training.train import LIMITS, TrainSettings, backbone, write_model
@@ -60,7 +60,7 @@ def test_both_branches_vote() -> None:
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         own, steady = network.branches(image)
-        torch.testing.assert_close(network(image), (own + steady) / 2)
+        torch.testing.assert_close(network(image), own + STEADY_SHARE * (steady - own))
     assert not torch.allclose(own, steady)
 
 

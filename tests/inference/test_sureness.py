@@ -144,3 +144,22 @@ def test_what_stands_higher_than_heaps_do_speaks_against_a_heap() -> None:
     assert features(low)["stands"] == 1.0 and features(low)["tower"] == 0.0
     assert features(replace(low, stands_m=4.0))["tower"] == 1.0
     assert features(replace(low, stands_m=None))["surveyed"] == 0.0
+
+
+def test_litter_may_lie_flat_where_nothing_small_may() -> None:
+    """Crossed cues: how much it says that a thing stands above the ground depends on its size, where no frame looks."""
+    flat, high = Evidence(0.9, 0.95, 40.0, stands_m=0.0), Evidence(0.9, 0.95, 40.0, stands_m=0.6)
+    weights = DEFAULT | {"stands": 2.0, f"{ALONE}area_stands": -1.0}
+
+    def worth(area_m2: float) -> float:
+        sure = [probability(replace(e, area_m2=area_m2), weights) for e in (flat, high)]
+        return float(np.diff(np.log(np.array(sure) / (1 - np.array(sure))))[0])
+
+    assert worth(2.0) > worth(10.0) > worth(60.0) > 0
+
+
+@pytest.mark.parametrize("known", [{"looks": (0.9,), "stands_m": 0.4}, {"stands_m": None}])
+def test_crossed_cues_count_only_without_frames_and_with_a_surface(known: dict[str, object]) -> None:
+    crossed = ("standing_m", "peak_stands", "area_stands", "before_stands", "peak_area", "area_area")
+    evidence = replace(Evidence(0.9, 0.95, 40.0, before=0.2), **known)
+    assert probability(evidence, DEFAULT | {ALONE + name: 3.0 for name in crossed}) == probability(evidence, DEFAULT)
