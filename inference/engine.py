@@ -183,6 +183,8 @@ def to_session(network: ChangeNet | WasteNet) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # An arena keeps the most that either network ever took; without one 40,000 px rasters stay below a gigabyte.
+    options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(to_onnx(network), options, providers=["CPUExecutionProvider"])
 
 
