@@ -162,8 +162,8 @@ class Decoder(nn.Module):
 
 
 _WIDTHS = (24, 40, 64, 96, 96)
-# Of a steady branch's say. On twelve fit towns outlines agree with the truth as well as without it up to a third
-# (mean intersection over union 0.606, 0.605, 0.603, 0.599 at 0, 1/4, 0.35, 1/2).
+# Of a steady branch's say. On six fit towns (66 heaps) outlines agree with the truth as well as without it up to a
+# third (mean intersection over union 0.606, 0.605, 0.603, 0.599 at 0, 1/4, 0.35, 1/2).
 STEADY_SHARE = 0.35
 
 
