@@ -230,11 +230,11 @@ def test_any_place_gives_a_lawful_plan_or_a_plain_refusal(
         assert len(str(error)) > 20 and "\n" not in str(error)
         return
     export_plan(result, folder / "plan")
-    verdict = verify_plan(folder / "plan", request.area, closed, samples=4000)
+    # 4,000 samples are uncertain by 0.16 % at this limit: one place in a session was said to be seen to 0.9872.
+    verdict = verify_plan(folder / "plan", request.area, closed, samples=40_000)
     assert verdict.closed_m == 0.0 and verdict.too_high_m == 0.0
     unreached = any("stretches" in refusal.what for refusal in result.refused)
-    # Thin points of stars beside zones: 0.9872 is the least that was drawn here (8.6 ha, an ArduCopter, 2026-11-23).
-    assert unreached or verdict.seen_once >= 0.98
+    assert unreached or verdict.seen_once >= 0.99
 
 
 @settings(
