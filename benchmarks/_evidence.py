@@ -52,7 +52,7 @@ class Town:
         for family, mine in weights.items():
             some = [w for w in self.found if w.family == family]
             first = [replace(w.evidence, looks=(), edge=False) for w in some]
-            hopeful = before_frames(mine) if family == "construction" and any(w.evidence.looks for w in some) else mine
+            hopeful = before_frames(mine) if any(w.evidence.looks for w in some) else mine
             kept += [(_weighed(some[i], mine), some[i]) for i in worth_a_look(first, hopeful, self.area_m2, False)]
         permitted = {id(candidate): w.permitted for candidate, w in kept}
         found = tuple(

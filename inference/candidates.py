@@ -12,7 +12,7 @@ from inference.heights import HeightChange
 from inference.proposals import Proposal, allowance, sides_m
 from inference.second_look import Judge, look_again
 from inference.sites import Family
-from inference.sureness import Evidence, probability
+from inference.sureness import Evidence, before_frames, probability
 from inference.windows import Grid
 
 # A frame in which the network gives at least this shows the thing.
@@ -76,7 +76,8 @@ def gather(
         grid: The model's grid.
         judge: The network for single frames.
         tall_m: Things of this kind may rise so far.
-        weights: Calibration, to leave out early what no second look will save.
+        weights: Calibration, to leave out early what no second look will save. What no frame has looked at is doubted;
+            what frames will look at is not doubted before they have.
         before: What the network said of each place on the earlier day.
         heights: How far each rises, where it is not the change since the earlier day.
         every: Look again at what is unlikely, too: probabilities are fitted on what comes of it.
@@ -89,7 +90,8 @@ def gather(
     rises = heights or [surfaces.change(p, everything) if surfaces else None for p in everything]
     earlier = before if before is not None else [None] * len(proposals)
     first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
-    keep = worth_a_look(first, weights, context.area_m2, every)
+    hopeful = weights if context.frames is None else before_frames(weights)
+    keep = worth_a_look(first, hopeful, context.area_m2, every)
     kept = [(proposals[i], rises[i], earlier[i]) for i in keep]
     seen = _looked_at([p for p, _, _ in kept], context, grid, judge, tall_m)
     return [
@@ -167,6 +169,7 @@ def _evidence(
         rough_m=extra.get("rough"),
         risen=bool(extra.get("risen")),
         stands_m=extra.get("stands"),
+        shape=extra.get("shape"),
         opinion=extra.get("opinion"),
     )
 

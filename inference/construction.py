@@ -17,7 +17,6 @@ from inference.proposals import Proposal, allowance, strongest
 from inference.registration import Shift
 from inference.request import DetectRequest
 from inference.second_look import change_judge
-from inference.sureness import before_frames
 from inference.windows import Grid, View, grid_of, on_grid, open_raster
 
 Progress = Callable[[int, int, str], None]
@@ -88,9 +87,7 @@ def _gathered(model: Model, request: DetectRequest, context: DetectContext, resu
         proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
         now = stack.enter_context(on_grid(today, grid))
         proposals = _opined(model, proposals, grid, (now, then), slip, context)
-        # What no frame has looked at is doubted; what frames will look at is not doubted before they have.
-        weights = model.card.calibration if context.frames is None else before_frames(model.card.calibration)
-        return gather(proposals, context, grid, judge, TALL_M, weights, every=request.every)
+        return gather(proposals, context, grid, judge, TALL_M, model.card.calibration, every=request.every)
 
 
 def _notes(result: ChangeResult, context: DetectContext) -> dict[str, object]:

@@ -139,12 +139,12 @@ def load_network(folder: Path, card: ModelCard) -> ChangeNet | WasteNet:
 
 
 def _shaped_as(state: dict[str, torch.Tensor], family: ModelFamily) -> ChangeNet | WasteNet:
-    """A network of a family as old as its weights: without a second opinion, or without a steady branch."""
+    """A network of a family as old as its weights: without a second opinion, or without a texture branch."""
     network = new_network(family)
     if isinstance(network, ChangeNet) and not any(name.startswith("opinion.") for name in state):
         network.opinion = None
-    if isinstance(network, WasteNet) and not any(name.startswith("steady.") for name in state):
-        network.steady = None
+    if isinstance(network, WasteNet) and not any(name.startswith("texture.") for name in state):
+        network.texture = None
     return network
 
 

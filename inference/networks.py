@@ -1,7 +1,7 @@
 """The two networks: a Siamese one for change, a one-day one for waste, on the same small encoder.
 
 The encoder is EfficientNet-lite0 (no squeeze-excite, ReLU6: made for CPUs), up to stride 16 where it is trained further
-(0.68 M parameters), up to stride 32 where it stays as ImageNet left it (2.3 M). Its batch norms are folded into the
+(0.68 M parameters), up to stride 4 where it stays as ImageNet left it (14,000). Its batch norms are folded into the
 convolutions when the packaged ImageNet weights are taken over, so that training never depends on the batch size (a few
 crops on two cores) and serving needs no further folding.
 
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Channels after blocks 0, 2, 4, 10 and 14: strides 2, 4, 8, 16, 32.
-SKIPS = (0, 2, 4, 10, 14)
+# Channels after blocks 0, 2, 4 and 10: strides 2, 4, 8, 16.
+SKIPS = (0, 2, 4, 10)
 # Of an encoder that is trained further, the stem and blocks 0..2 (half of all work, all generic edges) may keep their
 # ImageNet weights: a training step then costs two thirds.
 FROZEN_BLOCKS = 3
-CHANNELS = (16, 24, 40, 112, 192)
-# (kernel, stride, expand, in, out) of blocks 0..14.
+CHANNELS = (16, 24, 40, 112)
+# (kernel, stride, expand, in, out) of blocks 0..10.
 _BLOCKS = (
     (3, 1, 1, 32, 16),
     (3, 2, 6, 16, 24),
@@ -36,14 +36,10 @@ _BLOCKS = (
     (5, 1, 6, 80, 112),
     (5, 1, 6, 112, 112),
     (5, 1, 6, 112, 112),
-    (5, 2, 6, 112, 192),
-    (5, 1, 6, 192, 192),
-    (5, 1, 6, 192, 192),
-    (5, 1, 6, 192, 192),
 )
 _BN_EPS = 1e-3
-# Strides that an encoder goes through: 16 px at its coarsest, 32 in the steady branch.
-LEVELS, STEADY_LEVELS = 4, 5
+# Strides that an encoder goes through: 16 px at its coarsest, 4 in the texture branch.
+LEVELS, TEXTURE_LEVELS = 4, 2
 # Output cells are this many input pixels wide.
 OUTPUT_STRIDE = 2
 
@@ -51,7 +47,7 @@ CHANGE_CHANNELS = ("new", "gone", "built_before", "built_after")
 # Of a candidate's chip: before and after (3 each), the rise, the earlier day's height, where both are known, the scale,
 # the outline. And what it may turn out to be.
 OPINION_INPUTS, OPINION_CLASSES = 11, ("structure", "vehicle", "other")
-WASTE_CHANNELS = ("waste", "spoil", "litter")
+WASTE_CHANNELS = ("waste", "spoil", "litter", "outline")
 
 
 def _conv(inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -87,7 +83,7 @@ class Encoder(nn.Module):
         self.kept = 0
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(b, 3, h, w) normalised to about -1..1 -> features at strides 2, 4, 8, 16 (and 32)."""
+        """(b, 3, h, w) normalised to about -1..1 -> features at strides 2, 4, 8, 16."""
         learn = torch.is_grad_enabled()
         out = []
         with torch.set_grad_enabled(learn and self.kept == 0):
@@ -161,10 +157,12 @@ class Decoder(nn.Module):
         return self.head(x)
 
 
-_WIDTHS = (24, 40, 64, 96, 96)
-# Of a steady branch's say. On six fit towns (66 heaps) outlines agree with the truth as well as without it up to a
-# third (mean intersection over union 0.606, 0.605, 0.603, 0.599 at 0, 1/4, 0.35, 1/2).
-STEADY_SHARE = 0.35
+_WIDTHS = (24, 40, 64, 96)
+# The texture branch: cells of the stride-4 features that a window spans (1.3 and 3.8 m at 8 cm), cells between windows,
+# and how much of what it is shown, and of what it makes of it, it must do without in training.
+TEXTURE_WINDOWS, TEXTURE_STEP, TEXTURE_HIDDEN, TEXTURE_DROPPED = (4, 12), 2, 64, 0.5
+# Of the texture branch's say on how sure waste is.
+TEXTURE_SHARE = 0.5
 
 
 class OpinionNet(nn.Module):
@@ -200,8 +198,8 @@ class ChangeNet(nn.Module):
         super().__init__()
         self.opinion: OpinionNet | None = OpinionNet()
         self.encoder = Encoder(LEVELS)
-        channels = CHANNELS[:LEVELS]
-        self.decoder = Decoder(tuple(3 * c for c in channels), _WIDTHS[:LEVELS], 2)
+        channels = CHANNELS
+        self.decoder = Decoder(tuple(3 * c for c in channels), _WIDTHS, 2)
         self.built = Decoder(channels[1:], (16, 24, 48), 1)
 
     def branches(self, before: Tensor, after: Tensor) -> list[Tensor]:
@@ -218,44 +216,81 @@ class ChangeNet(nn.Module):
         return torch.cat([change, built[: before.shape[0]], built[before.shape[0] :]], 1)
 
 
-class Steady(nn.Module):
-    """A decoder on an encoder that stays as ImageNet left it: it has less to unlearn on ground it has not seen."""
+class TextureNet(nn.Module):
+    """Waste by texture alone: means and spreads of ImageNet's fine features (stride 4) about a place, and one layer.
 
-    def __init__(self, outside: int) -> None:
+    What learns from rendered and drawn waste alone learns how the drawing looks, the more so the deeper it sees: judged
+    on real photographs, deep frozen features rank tiles like chance, fine ones do not (docs/decisions/0009).
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
         super().__init__()
-        self.encoder = Encoder(STEADY_LEVELS)
+        self.encoder = Encoder(TEXTURE_LEVELS)
         self.encoder.kept = len(self.encoder.blocks)
-        self.decoder = Decoder(CHANNELS, _WIDTHS, outside)
+        shown = 2 * len(TEXTURE_WINDOWS) * CHANNELS[TEXTURE_LEVELS - 1]
+        # Measured once, on the first crops of training.
+        self.register_buffer("centre", torch.zeros(1, shown, 1, 1))
+        self.register_buffer("spread", torch.ones(1, shown, 1, 1))
+        self.dropped = nn.Dropout(TEXTURE_DROPPED)
+        self.ask = _conv(shown, TEXTURE_HIDDEN, 1)
+        self.say = _conv(TEXTURE_HIDDEN, 1, 1)
+
+    def shown(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w) -> (b, 96, h / 8, w / 8): mean and spread of each fine feature in windows about each place."""
+        fine = self.encoder(image)[-1]
+        out = []
+        for window in TEXTURE_WINDOWS:
+            reach = (window - TEXTURE_STEP) // 2
+            mean, square = (
+                functional.avg_pool2d(x, window, TEXTURE_STEP, reach, count_include_pad=False)
+                for x in (fine, fine * fine)
+            )
+            out += [mean, torch.sqrt((square - mean * mean).clamp(min=0.0) + 1e-3)]
+        return torch.cat(out, 1)
+
+    def settle(self, image: Tensor) -> None:
+        """Takes the usual mean and spread of what is shown from some crops, (b, 3, h, w)."""
+        with torch.no_grad():
+            shown = self.shown(image)
+            self.centre.copy_(shown.mean((0, 2, 3), keepdim=True))
+            self.spread.copy_(shown.std((0, 2, 3), keepdim=True) + 1e-2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(b, 3, h, w), sides multiples of 32 -> (b, outside, h / 2, w / 2) logits."""
-        return self.decoder(self.encoder(image))
+        """(b, 3, h, w), sides multiples of 8 -> (b, 1, h / 2, w / 2) logits, smooth over 2 m at 8 cm."""
+        x = self.dropped((self.shown(image) - self.centre) / self.spread)
+        x = self.say(self.dropped(functional.relu(self.ask(x))))
+        x = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        return functional.interpolate(x, scale_factor=2.0 * TEXTURE_STEP, mode="bilinear", align_corners=False)
 
 
 class WasteNet(nn.Module):
-    """One day -> logits for waste, and for its kinds where there is waste (`WASTE_CHANNELS`).
+    """One day -> logits for waste, for its kinds where there is waste, and for outlines (`WASTE_CHANNELS`).
 
-    Two branches vote: one whose encoder learnt from simulator and composites, and a steady one. On 52 real photographs
-    of 20 places that neither had seen, plain tiles where the network fires fell from 16 to 8 % (with waste: 10 to 9
-    of 15).
-    `steady` is None in models before 2026-11-23.
+    Two judges: a network whose encoder learnt from simulator and composites, which outlines well, and a texture branch,
+    which carries to ground that neither has seen. How sure waste is they say together; the outline is the first's.
+    `texture` is None in models before 2026-11-23.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder(LEVELS)
-        self.decoder = Decoder(CHANNELS[:LEVELS], _WIDTHS[:LEVELS], len(WASTE_CHANNELS))
-        self.steady: Steady | None = Steady(len(WASTE_CHANNELS))
+        self.decoder = Decoder(CHANNELS, _WIDTHS, len(WASTE_CHANNELS) - 1)
+        self.texture: TextureNet | None = TextureNet()
 
     def branches(self, image: Tensor) -> list[Tensor]:
-        """What each branch says: (b, 3, h / 2, w / 2) logits; each is trained on its own."""
+        """What is trained, each on its own: (b, 3, h / 2, w / 2) logits of the first, (b, 1, ...) of the texture's."""
         own = self.decoder(self.encoder(image))
-        return [own] if self.steady is None else [own, self.steady(image)]
+        return [own] if self.texture is None else [own, self.texture(image)]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(b, 3, h, w), sides multiples of 32 -> (b, 3, h / 2, w / 2) logits: the branches' weighted mean."""
-        said = self.branches(image)
-        return said[0] if len(said) == 1 else (1 - STEADY_SHARE) * said[0] + STEADY_SHARE * said[1]
+        """(b, 3, h, w), sides multiples of 16 -> (b, 4, h / 2, w / 2) logits (`WASTE_CHANNELS`)."""
+        own, *texture = self.branches(image)
+        waste = own[:, :1]
+        sure = waste if not texture else (1 - TEXTURE_SHARE) * waste + TEXTURE_SHARE * texture[0]
+        return torch.cat([sure, own[:, 1:], waste], 1)
 
 
 def parameter_count(network: nn.Module) -> int:

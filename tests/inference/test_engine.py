@@ -9,7 +9,15 @@ import torch
 
 from inference.engine import load_model, load_network, read_card, sigmoid, to_session
 from inference.errors import InferenceError
-from inference.networks import STEADY_SHARE, ChangeNet, WasteNet, fold_backbone, parameter_count
+from inference.networks import (
+    TEXTURE_SHARE,
+    WASTE_CHANNELS,
+    ChangeNet,
+    TextureNet,
+    WasteNet,
+    fold_backbone,
+    parameter_count,
+)
 from inference.registry import install, promote, read_serving, rollback, serving_folder, serving_model
 from inference.training.scenes import Scene, SceneCard
 from inference.training.train import LIMITS, TrainSettings, backbone, write_model
@@ -43,35 +51,50 @@ def test_both_engines_give_the_same(network: ChangeNet | WasteNet) -> None:
     np.testing.assert_allclose(theirs, ours, atol=1e-3)
 
 
-def test_weights_of_before_the_steady_branch_still_serve(tmp_path: Path) -> None:
+def test_weights_of_before_the_texture_branch_still_serve(tmp_path: Path) -> None:
     """A registry keeps every model: those with one branch must load after an update, and say what they said."""
     scene = Scene(SceneCard(place="p", source="simulator", gsd_m=0.08), 0.08, np.zeros((8, 8, 3), np.uint8), None, ())
     older = WasteNet()
-    older.steady = None
+    older.texture = None
     write_model("waste", older.state_dict(), [scene], TrainSettings(), tmp_path)
     model = load_model(tmp_path, "cpu")
-    assert isinstance(model.network, WasteNet) and model.network.steady is None
-    assert model.logits(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 3, 32, 32)
+    assert isinstance(model.network, WasteNet) and model.network.texture is None
+    said = model.logits(np.zeros((1, 64, 64, 3), np.uint8))
+    assert said.shape == (1, len(WASTE_CHANNELS), 32, 32)
+    np.testing.assert_array_equal(said[:, 0], said[:, 3])
 
 
-def test_both_branches_vote() -> None:
-    network = WasteNet()
+def test_both_branches_say_how_sure_and_the_first_outlines() -> None:
+    network = WasteNet().eval()
     backbone(network)
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        own, steady = network.branches(image)
-        torch.testing.assert_close(network(image), own + STEADY_SHARE * (steady - own))
-    assert not torch.allclose(own, steady)
+        own, texture = network.branches(image)
+        waste, *kinds, outline = network(image)[0]
+    torch.testing.assert_close(waste, (own + TEXTURE_SHARE * (texture - own))[0, 0])
+    torch.testing.assert_close(outline, own[0, 0])
+    torch.testing.assert_close(torch.stack(kinds), own[0, 1:])
+    assert not torch.allclose(own[:, :1], texture)
 
 
-def test_the_steady_encoder_learns_nothing() -> None:
-    """Its decoder does, and so does what of the other encoder is not kept."""
+def test_the_texture_branch_keeps_its_encoder() -> None:
+    """Its layer learns, and so does what of the other encoder is not kept."""
     network = WasteNet()
-    assert network.steady is not None
+    assert network.texture is not None
     sum(said.sum() for said in network.branches(torch.randn(1, 3, 64, 64))).backward()  # type: ignore[union-attr]
-    assert all(p.grad is None for p in network.steady.encoder.parameters())
-    assert all(p.grad is not None for p in network.steady.decoder.parameters())
+    assert all(p.grad is None for p in network.texture.encoder.parameters())
+    assert all(p.grad is not None for p in (*network.texture.ask.parameters(), *network.texture.say.parameters()))
     assert all(p.grad is not None for p in network.encoder.parameters())
+
+
+def test_a_texture_is_known_wherever_it_lies() -> None:
+    """What is said of a place does not depend on where the window was cut, away from its edges."""
+    network = TextureNet().eval()
+    image = torch.randn(1, 3, 192, 192)
+    with torch.inference_mode():
+        network.settle(image)
+        whole, part = network(image), network(image[:, :, 32:, 16:])
+    torch.testing.assert_close(whole[:, :, 48:-24, 40:-24], part[:, :, 32:-24, 32:-24], atol=1e-4, rtol=1e-3)
 
 
 def test_folding_changes_nothing() -> None:

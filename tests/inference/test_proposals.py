@@ -58,3 +58,16 @@ def test_a_weak_model_is_bounded_by_the_hectare() -> None:
     assert len(kept) == 64
     assert min(p.mean for p in kept) == pytest.approx(436 / 500)
     assert len(strongest(weak, allowance(100))) == 40
+
+
+def test_what_is_sure_but_blurred_is_outlined_by_another_map() -> None:
+    """Texture spills over a heap's rim; the outline must not, and what it was sure of stays its word."""
+    blurred, sharp = _field((4, 14, 46, 66, 0.9)), _field((10, 20, 40, 60, 0.7))
+    found = find(blurred, AT, 0.3, 0.5, {}, tight=0.8, edges=sharp)
+    assert len(found) == 1
+    assert found[0].area_m2 == pytest.approx(30 * 40 * 0.16**2)
+    assert found[0].mean == pytest.approx(0.9, abs=1e-4)
+
+
+def test_what_only_the_sharper_map_sees_is_no_region() -> None:
+    assert find(_field(), AT, 0.3, 0.5, {}, tight=0.8, edges=_field((10, 20, 40, 60, 0.9))) == []

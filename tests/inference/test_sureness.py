@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from inference.sureness import (
     ALONE,
+    ALONE_BOUNDS,
     BOUNDS,
     DEFAULT,
     Evidence,
@@ -163,3 +164,22 @@ def test_crossed_cues_count_only_without_frames_and_with_a_surface(known: dict[s
     crossed = ("standing_m", "peak_stands", "area_stands", "before_stands", "peak_area", "area_area")
     evidence = replace(Evidence(0.9, 0.95, 40.0, before=0.2), **known)
     assert probability(evidence, DEFAULT | {ALONE + name: 3.0 for name in crossed}) == probability(evidence, DEFAULT)
+
+
+def test_shape_is_heard_apart_only_where_no_frame_looks() -> None:
+    """And a branch that says the same as both together adds nothing: older models have but one."""
+    weights = DEFAULT | {f"{ALONE}shape": 0.5}
+    alike, surer = Evidence(0.6, 0.8, 10.0, shape=0.6), Evidence(0.6, 0.8, 10.0, shape=0.9)
+    assert probability(alike, weights) == probability(alike, DEFAULT)
+    assert probability(replace(alike, shape=None), weights) == probability(alike, DEFAULT)
+    assert probability(surer, weights) > probability(alike, weights)
+    seen = replace(surer, looks=(0.7,))
+    assert probability(seen, weights) == probability(replace(seen, shape=None), weights)
+
+
+def test_however_well_shape_fits_texture_keeps_a_say() -> None:
+    """Where only shape tells, as on composites with drawn waste, its weight stays within its bounds."""
+    rng = np.random.default_rng(3)
+    truth = [bool(rng.random() < 0.5) for _ in range(300)]
+    evidence = [Evidence(0.5, 0.6, 10.0, shape=0.97 if real else 0.03) for real in truth]
+    assert fit_alone(evidence, truth, dict(DEFAULT), 0.1)[f"{ALONE}shape"] == ALONE_BOUNDS["shape"][1]
