@@ -169,7 +169,7 @@ def _evidence(
         rough_m=extra.get("rough"),
         risen=bool(extra.get("risen")),
         stands_m=extra.get("stands"),
-        shape=extra.get("shape"),
+        both=extra.get("both"),
         opinion=extra.get("opinion"),
     )
 

@@ -139,12 +139,13 @@ def load_network(folder: Path, card: ModelCard) -> ChangeNet | WasteNet:
 
 
 def _shaped_as(state: dict[str, torch.Tensor], family: ModelFamily) -> ChangeNet | WasteNet:
-    """A network of a family as old as its weights: without a second opinion, or without a texture branch."""
+    """A network of a family as old as its weights: without a second opinion, without a steady or a texture branch."""
     network = new_network(family)
     if isinstance(network, ChangeNet) and not any(name.startswith("opinion.") for name in state):
         network.opinion = None
-    if isinstance(network, WasteNet) and not any(name.startswith("texture.") for name in state):
-        network.texture = None
+    for branch in ("steady", "texture") if isinstance(network, WasteNet) else ():
+        if not any(name.startswith(f"{branch}.") for name in state):
+            setattr(network, branch, None)
     return network
 
 

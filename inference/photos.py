@@ -134,7 +134,7 @@ def _feature(group: Sequence[Sighting], looked: int, number: int, model: Model, 
         best.proposal.peak,
         max(best.ground.area, 0.5),
         tuple(s.proposal.mean for s in group if s is not best),
-        shape=best.proposal.extra["shape"],
+        both=best.proposal.extra["both"],
     )
     label = waste_label(best.proposal.extra["spoil"], best.proposal.extra["litter"])
     matter = read_code_set().get(label)

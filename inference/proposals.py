@@ -54,17 +54,15 @@ def sides_m(polygon: BaseGeometry) -> tuple[float, float] | None:
     return min(one, two), max(one, two)
 
 
-def _hysteresis(field: Field, low: float, high: float, tight: float, edges: Field) -> NDArray[np.int32]:
-    """Labels of the regions above `low` that somewhere exceed `high`, drawn in to `tight` of `edges`; 0 elsewhere."""
+def _hysteresis(field: Field, low: float, high: float, tight: float) -> NDArray[np.int32]:
+    """Labels of the regions above `low` that somewhere exceed `high`, drawn in to `tight`; 0 elsewhere."""
     count, labels = cv2.connectedComponents((field >= low).astype(np.uint8), connectivity=8)
-    at = labels.ravel().astype(np.intp)
-    peaks, sharp = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    np.maximum.at(peaks, at, field.ravel())
-    np.maximum.at(sharp, at, edges.ravel())
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, labels.ravel().astype(np.intp), field.ravel())
     keep = peaks >= high
     keep[0] = False
-    level = np.minimum(tight, OF_PEAK * sharp)
-    return np.where(keep[labels] & (edges >= level[labels]), labels, 0).astype(np.int32)
+    level = np.maximum(low, np.minimum(tight, OF_PEAK * peaks))
+    return np.where(keep[labels] & (field >= level[labels]), labels, 0).astype(np.int32)
 
 
 def find(
@@ -75,7 +73,6 @@ def find(
     extra: dict[str, Field],
     unsure: str | None = None,
     tight: float = 0.0,
-    edges: Field | None = None,
 ) -> list[Proposal]:
     """Outlines the regions of a probability map.
 
@@ -87,12 +84,11 @@ def find(
         extra: Further (h, w) maps to average inside each region.
         unsure: Passed on to each proposal.
         tight: Outlines are drawn in to this level, or to a part of the region's peak where that is lower.
-        edges: Another (h, w) map to draw them by, where the first is sure but blurred.
 
     Returns:
         One proposal a region (or a part of it, where it touches the map's edge).
     """
-    labels = _hysteresis(field, low, high, tight, field if edges is None else edges)
+    labels = _hysteresis(field, low, high, tight)
     parts: dict[int, list[BaseGeometry]] = {}
     for geometry, value in outlines(labels, mask=labels > 0, connectivity=8, transform=transform):
         parts.setdefault(int(value), []).append(shapely.make_valid(shape(geometry)))
@@ -157,10 +153,14 @@ def allowance(area_m2: float, per_hectare: float = 4.0, least: int = 40) -> int:
 
 
 def strongest(proposals: Sequence[Proposal], most: int) -> list[Proposal]:
-    """At most so many proposals, by the network's word and the size, or by how large a part of the surface rose."""
+    """At most so many proposals, by the network's word and the size, or by how large a part of the surface rose.
+
+    Where both branches of a network said their word (`extra["both"]`), theirs counts.
+    """
 
     def strength(proposal: Proposal) -> float:
-        word = max(proposal.mean, RISEN_WORD * min(1.0, proposal.area_m2 / 10.0) * proposal.extra.get("risen", 0.0))
+        said = proposal.extra.get("both", proposal.mean)
+        word = max(said, RISEN_WORD * min(1.0, proposal.area_m2 / 10.0) * proposal.extra.get("risen", 0.0))
         return word * min(1.0, proposal.area_m2 / 2.0) ** 0.25
 
     return sorted(proposals, key=strength, reverse=True)[:most]

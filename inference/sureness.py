@@ -54,6 +54,7 @@ DEFAULT = {
     "surveyed": 0.0,
     "opinion": 0.0,
     "opined": 0.0,
+    "texture": 0.5,
 }
 # The network's word, the frames, the rise and the size can only speak for a thing; flatness and an earlier day that
 # looked the same only against it.
@@ -86,6 +87,9 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "surveyed": (None, None),
     "opinion": (0, 3),
     "opined": (None, None),
+    # Never less: the waste of every place fitted on is drawn like what was learnt from, and shape alone tells it; on
+    # real ground texture is the better judge (docs/decisions/0009).
+    "texture": (0.5, 3),
 }
 FEATURES = tuple(name for name in DEFAULT if name != "bias")
 # Weights by this prefix are added where no frame looked: what mosaic, surface and second opinion say is worth another
@@ -94,12 +98,9 @@ ALONE = "alone_"
 # What there is to weigh without frames.
 ALONE_CUES = (
     "bias", "mean", "peak", "area", "height", "flat", "rise", "before", "compared", "measured", "risen", "tall",
-    "built", "beside", "green", "rough", "lorry", "stands", "tower", "surveyed", "opinion",
-    "standing_m", "peak_stands", "area_stands", "before_stands", "peak_area", "area_area", "shape",
+    "built", "beside", "green", "rough", "lorry", "stands", "tower", "surveyed", "opinion", "texture",
+    "standing_m", "peak_stands", "area_stands", "before_stands", "peak_area", "area_area",
 )  # fmt: skip
-# Of cues that only they have. On composites, whose waste is drawn like what was learnt from, shape alone would be
-# enough; on real ground texture is the better judge, and keeps a quarter of the say at least.
-ALONE_BOUNDS = {"shape": (0.0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Evidence:
         edge: Too few frames could show it: it lies at the survey's edge, where one picture's lean passes for a thing.
         opinion: Log-odds of the second opinion (`inference.opinion`), or None.
         stands_m: How far today's surface stands above the ground beside, or None.
-        shape: Mean probability inside by the branch that outlines, where another judged the texture with it, or None.
+        both: Mean probability inside by both branches of the waste network, or None.
     """
 
     mean: float
@@ -142,7 +143,7 @@ class Evidence:
     edge: bool = False
     opinion: float | None = None
     stands_m: float | None = None
-    shape: float | None = None
+    both: float | None = None
 
 
 def logit(p: float) -> float:
@@ -162,6 +163,7 @@ def features(evidence: Evidence) -> dict[str, float]:
     a car's, `built` and `appeared` what the network says is built there now and was not then, `green` leaves, `rough`
     wrong matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house,
     `size` the area of what rose.
+    `texture` is by how much both branches are surer of waste than the one that outlines.
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)
@@ -181,6 +183,7 @@ def features(evidence: Evidence) -> dict[str, float]:
         "edge": float(evidence.edge),
         "opinion": 0.0 if evidence.opinion is None else float(np.clip(evidence.opinion, -_LOGIT, _LOGIT)),
         "opined": 0.0 if evidence.opinion is None else 1.0,
+        "texture": 0.0 if evidence.both is None else logit(evidence.both) - logit(evidence.mean),
         **_features_of_standing(evidence.stands_m),
     } | _features_of_what_rose(evidence)
 
@@ -212,8 +215,7 @@ def _crossed(evidence: Evidence, values: dict[str, float]) -> dict[str, float]:
 def _cues_alone(evidence: Evidence) -> dict[str, float]:
     """What there is to weigh without frames, by the names of `ALONE_CUES`; those that nothing is known of are 0."""
     values = features(evidence)
-    shape = 0.0 if evidence.shape is None else logit(evidence.shape) - values["mean"]
-    known = values | _crossed(evidence, values) | {"bias": 1.0, "shape": shape}
+    known = values | _crossed(evidence, values) | {"bias": 1.0}
     return {name: known.get(name, 0.0) for name in ALONE_CUES}
 
 
@@ -258,18 +260,39 @@ def without(evidence: Evidence) -> list[Evidence]:
 
 def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     """Calibrated probability that the candidate is what it is said to be."""
-    values = features(evidence)
-    known = weights or DEFAULT
-    z = known.get("bias", 0.0) + sum(known.get(name, 0.0) * value for name, value in values.items())
-    if not evidence.looks:
-        z += sum(known.get(ALONE + name, 0.0) * value for name, value in _cues_alone(evidence).items())
-    return float(1.0 / (1.0 + np.exp(-z)))
+    return float(1.0 / (1.0 + np.exp(-_log_odds(evidence, weights or DEFAULT))))
+
+
+def _log_odds(evidence: Evidence, weights: dict[str, float]) -> float:
+    z = weights.get("bias", 0.0) + sum(weights.get(name, 0.0) * value for name, value in features(evidence).items())
+    for prefix, cues in _added_cues(evidence):
+        z += sum(weights.get(prefix + name, 0.0) * value for name, value in cues.items())
+    return float(z)
+
+
+def _added_cues(evidence: Evidence) -> list[tuple[str, dict[str, float]]]:
+    """What is weighed besides where less is known: prefixes and cues."""
+    if evidence.looks:
+        return []
+    cues = _cues_alone(evidence)
+    if (evidence.height_m, evidence.stands_m, evidence.before) != (None, None, None):
+        return [(ALONE, cues)]
+    return [(ALONE, cues), (BARE, {name: cues[name] for name in BARE_CUES})]
+
+
+# Weights by this prefix are added, too, where one picture is all there is: no frames, no surface, no earlier day. The
+# network's word is then worth more than beside all else that speaks of a place.
+BARE = "bare_"
+BARE_CUES = ("bias", "mean", "peak", "area", "texture")
 
 
 def before_frames(weights: dict[str, float]) -> dict[str, float]:
     """Weights for what frames will look at, before they have: as if they said neither yes nor no."""
-    mine = {name: weight for name, weight in weights.items() if not name.startswith(ALONE)}
-    return mine | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
+    return _of_frames(weights) | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
+
+
+def _of_frames(weights: dict[str, float]) -> dict[str, float]:
+    return {name: weight for name, weight in weights.items() if not name.startswith((ALONE, BARE))}
 
 
 def _shown(
@@ -331,24 +354,35 @@ def fit_alone(
     """Fits what is added to the weights where no frame looks, by logistic regression with an L2 pull towards nothing.
 
     Args:
-        evidence: Of candidates on places that the network was not trained on; their looks are left out.
+        evidence: Of candidates on places that the network was not trained on; their looks are left out, and once more
+            all but the picture.
         truth: Whether each was real.
         weights: Of `fit`.
         pull: Strength of the pull; 1 equals one candidate's worth a feature. The bias is hardly pulled.
 
     Returns:
-        The weights with those by `ALONE`; as they came, without both outcomes.
+        The weights with those by `ALONE` and `BARE`; as they came, without both outcomes.
     """
-    mine = {name: weight for name, weight in weights.items() if not name.startswith(ALONE)}
+    mine = _of_frames(weights)
     labels = np.array(truth, float)
     if len(labels) == 0 or labels.min() == labels.max():
         return mine
     unseen = [replace(e, looks=(), edge=False) for e in evidence]
-    known = np.array(
-        [mine.get("bias", 0.0) + sum(mine.get(n, 0.0) * v for n, v in features(e).items()) for e in unseen]
-    )
-    table = np.array([list(_cues_alone(e).values()) for e in unseen])
-    pulls = np.array([0.02 if name == "bias" else pull for name in ALONE_CUES])
+    mine |= _fit_added(unseen, labels, mine, ALONE, pull)
+    # What the surface alone proposed would not be there without it.
+    some = [i for i, e in enumerate(unseen) if not e.risen]
+    bare = [replace(unseen[i], before=None, opinion=None, height_m=None, stands_m=None) for i in some]
+    return mine | (_fit_added(bare, labels[some], mine, BARE, pull) if bare else {})
+
+
+def _fit_added(
+    evidence: Sequence[Evidence], labels: NDArray[np.float64], weights: dict[str, float], prefix: str, pull: float
+) -> dict[str, float]:
+    """Weights by one prefix, given all others."""
+    names = ALONE_CUES if prefix == ALONE else BARE_CUES
+    known = np.array([_log_odds(e, weights) for e in evidence])
+    table = np.array([[dict(_added_cues(e))[prefix][name] for name in names] for e in evidence])
+    pulls = np.array([0.02 if name == "bias" else pull for name in names])
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = known + table @ w
@@ -356,11 +390,11 @@ def fit_alone(
         return float(nll.sum() + 0.5 * (pulls * w * w).sum()), table.T @ (1 / (1 + np.exp(-z)) - labels) + pulls * w
 
     # The sums keep to the bounds: nothing that can only speak for a thing speaks against it for want of frames.
-    ends = [((BOUNDS | ALONE_BOUNDS).get(name, (None, None)), mine.get(name, 0.0)) for name in ALONE_CUES]
+    so_far = [sum(weights.get(before + name, 0.0) for before in ("", ALONE)) for name in names]
+    ends = [(BOUNDS.get(name, (None, None)), w) for name, w in zip(names, so_far, strict=True)]
     bounds = [(None if low is None else low - w, None if high is None else high - w) for (low, high), w in ends]
-    start = np.zeros(len(ALONE_CUES))
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
-    return mine | {ALONE + name: round(float(w), 4) for name, w in zip(ALONE_CUES, best.x, strict=True)}
+    best = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
+    return {prefix + name: round(float(w), 4) for name, w in zip(names, best.x, strict=True)}
 
 
 def expected_calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.bool_], bins: int = 10) -> float:

@@ -30,29 +30,30 @@ class Said(NamedTuple):
     """What the network says of a window, (h / 2, w / 2) each.
 
     Attributes:
-        waste: P(waste); zero where nothing was photographed.
+        waste: P(waste) by both branches: it ranks places. Zero where nothing was photographed.
         spoil: P(spoil | waste).
         litter: P(litter | waste).
-        edges: What outlines are drawn by: P(waste) as the branch says that sees shapes; zero like `waste`.
+        shape: P(waste) by the branch that outlines; zero like `waste`.
     """
 
     waste: Field
     spoil: Field
     litter: Field
-    edges: Field
+    shape: Field
 
 
 def probabilities(model: Model, rgb: Rgb, valid: Mask) -> Said:
     """Network on one window."""
     values = sigmoid(model.logits(rgb[None])[0])
     inside = cv2.erode(valid.astype(np.uint8), np.ones((5, 5), np.uint8))[::_OUT, ::_OUT] > 0
-    waste, edges = (np.where(inside, values[k], 0.0).astype(np.float32) for k in (0, 3))
-    return Said(waste, values[1], values[2], edges)
+    waste, shape = (np.where(inside, values[k], 0.0).astype(np.float32) for k in (0, 3))
+    return Said(waste, values[1], values[2], shape)
 
 
 def _outlined(said: Said, at: Affine) -> list[Proposal]:
-    means = {"spoil": said.spoil, "litter": said.litter, "shape": said.edges}
-    return find(said.waste, at, LOW, HIGH, means, tight=TIGHT, edges=said.edges)
+    """Outlines by shape, as texture is smooth over two metres; what both branches say goes with them."""
+    means = {"spoil": said.spoil, "litter": said.litter, "both": said.waste}
+    return find(said.shape, at, LOW, HIGH, means, tight=TIGHT)
 
 
 def _core(said: Said, tile: Tile) -> Said:

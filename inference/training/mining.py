@@ -47,7 +47,7 @@ def _fields(model: Model, scene: Scene) -> list[tuple[Field, Affine]]:
         now, valid = _window(scene.after, row, col)
         at = Affine.translation(col, row) @ Affine.scale(2)
         if model.card.family == "waste":
-            out.append((waste.probabilities(model, now, valid)[0], at))
+            out.append((waste.probabilities(model, now, valid).shape, at))
             continue
         then, _ = _window(before, row, col)
         new, gone, _, _ = change.probabilities(model, then, now, valid)

@@ -92,8 +92,10 @@ def backbone(network: ChangeNet | WasteNet) -> None:
     # The package ships a .pth: read as tensors only, and only here, never when serving.
     state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     fold_backbone(network.encoder, state)
-    if isinstance(network, WasteNet) and network.texture is not None:
-        fold_backbone(network.texture.encoder, state)
+    if isinstance(network, WasteNet):
+        for branch in (network.steady, network.texture):
+            if branch is not None:
+                fold_backbone(branch.encoder, state)
 
 
 def load_scenes(data: Sequence[Path], family: ModelFamily, held: bool | None = False) -> list[Scene]:
@@ -234,10 +236,9 @@ def _one_step(run: _Run, samples: Sequence[Sample], settings: TrainSettings, dev
     images, target, weight = to_batch(samples, device)
     for group in run.optimiser.param_groups:
         group["lr"] = group["peak"] * _rate(run.step, settings.steps)
-    said = run.network.branches(*images)
-    losses = [loss_of(said[0].float(), target, weight)]
-    losses += [texture_loss(logits.float(), target[:, :1], weight[:, :1]) for logits in said[1:]]
-    loss = torch.stack(losses).sum()
+    loss = torch.stack([loss_of(said.float(), target, weight) for said in run.network.shapes(*images)]).mean()
+    if isinstance(run.network, WasteNet) and run.network.texture is not None:
+        loss = loss + texture_loss(run.network.texture(*images).float(), target[:, :1], weight[:, :1])
     run.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 2.0)

@@ -10,6 +10,7 @@ import torch
 from inference.engine import load_model, load_network, read_card, sigmoid, to_session
 from inference.errors import InferenceError
 from inference.networks import (
+    STEADY_SHARE,
     TEXTURE_SHARE,
     WASTE_CHANNELS,
     ChangeNet,
@@ -51,40 +52,48 @@ def test_both_engines_give_the_same(network: ChangeNet | WasteNet) -> None:
     np.testing.assert_allclose(theirs, ours, atol=1e-3)
 
 
-def test_weights_of_before_the_texture_branch_still_serve(tmp_path: Path) -> None:
-    """A registry keeps every model: those with one branch must load after an update, and say what they said."""
+@pytest.mark.parametrize("missing", [("texture",), ("steady", "texture")])
+def test_weights_of_before_a_branch_still_serve(tmp_path: Path, missing: tuple[str, ...]) -> None:
+    """A registry keeps every model: those with fewer branches must load after an update, and say what they said."""
     scene = Scene(SceneCard(place="p", source="simulator", gsd_m=0.08), 0.08, np.zeros((8, 8, 3), np.uint8), None, ())
     older = WasteNet()
-    older.texture = None
+    for branch in missing:
+        setattr(older, branch, None)
     write_model("waste", older.state_dict(), [scene], TrainSettings(), tmp_path)
     model = load_model(tmp_path, "cpu")
-    assert isinstance(model.network, WasteNet) and model.network.texture is None
+    assert isinstance(model.network, WasteNet)
+    assert all((getattr(model.network, branch) is None) == (branch in missing) for branch in ("steady", "texture"))
     said = model.logits(np.zeros((1, 64, 64, 3), np.uint8))
     assert said.shape == (1, len(WASTE_CHANNELS), 32, 32)
     np.testing.assert_array_equal(said[:, 0], said[:, 3])
 
 
-def test_both_branches_say_how_sure_and_the_first_outlines() -> None:
+def test_all_branches_say_how_sure_and_two_outline() -> None:
     network = WasteNet().eval()
     backbone(network)
+    assert network.texture is not None
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        own, texture = network.branches(image)
+        own, steady = network.shapes(image)
+        texture = network.texture(image)
         waste, *kinds, outline = network(image)[0]
-    torch.testing.assert_close(waste, (own + TEXTURE_SHARE * (texture - own))[0, 0])
-    torch.testing.assert_close(outline, own[0, 0])
-    torch.testing.assert_close(torch.stack(kinds), own[0, 1:])
-    assert not torch.allclose(own[:, :1], texture)
+    shape = own + STEADY_SHARE * (steady - own)
+    torch.testing.assert_close(outline, shape[0, 0])
+    torch.testing.assert_close(torch.stack(kinds), shape[0, 1:])
+    torch.testing.assert_close(waste, (shape[:, :1] + TEXTURE_SHARE * (texture - shape[:, :1]))[0, 0])
+    assert not torch.allclose(own, steady) and not torch.allclose(shape[:, :1], texture)
 
 
-def test_the_texture_branch_keeps_its_encoder() -> None:
-    """Its layer learns, and so does what of the other encoder is not kept."""
+def test_two_branches_keep_their_encoders() -> None:
+    """What comes after them learns, and so does what of the other encoder is not kept."""
     network = WasteNet()
-    assert network.texture is not None
-    sum(said.sum() for said in network.branches(torch.randn(1, 3, 64, 64))).backward()  # type: ignore[union-attr]
-    assert all(p.grad is None for p in network.texture.encoder.parameters())
-    assert all(p.grad is not None for p in (*network.texture.ask.parameters(), *network.texture.say.parameters()))
-    assert all(p.grad is not None for p in network.encoder.parameters())
+    assert network.steady is not None and network.texture is not None
+    image = torch.randn(1, 3, 64, 64)
+    sum(said.sum() for said in (*network.shapes(image), network.texture(image))).backward()  # type: ignore[union-attr]
+    kept = (*network.steady.encoder.parameters(), *network.texture.encoder.parameters())
+    learnt = (network.encoder, network.steady.decoder, network.texture.ask, network.texture.say)
+    assert all(p.grad is None for p in kept)
+    assert all(p.grad is not None for part in learnt for p in part.parameters())
 
 
 def test_a_texture_is_known_wherever_it_lies() -> None:

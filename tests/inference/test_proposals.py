@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rasterio.transform import Affine
@@ -60,14 +62,7 @@ def test_a_weak_model_is_bounded_by_the_hectare() -> None:
     assert len(strongest(weak, allowance(100))) == 40
 
 
-def test_what_is_sure_but_blurred_is_outlined_by_another_map() -> None:
-    """Texture spills over a heap's rim; the outline must not, and what it was sure of stays its word."""
-    blurred, sharp = _field((4, 14, 46, 66, 0.9)), _field((10, 20, 40, 60, 0.7))
-    found = find(blurred, AT, 0.3, 0.5, {}, tight=0.8, edges=sharp)
-    assert len(found) == 1
-    assert found[0].area_m2 == pytest.approx(30 * 40 * 0.16**2)
-    assert found[0].mean == pytest.approx(0.9, abs=1e-4)
-
-
-def test_what_only_the_sharper_map_sees_is_no_region() -> None:
-    assert find(_field(), AT, 0.3, 0.5, {}, tight=0.8, edges=_field((10, 20, 40, 60, 0.9))) == []
+def test_the_word_of_both_branches_ranks_where_there_is_one() -> None:
+    one = find(_field((10, 10, 30, 30, 0.9)), AT, 0.3, 0.5, {})[0]
+    proposals = [replace(one, mean=0.9, extra={"both": 0.2}), replace(one, mean=0.6, extra={"both": 0.8})]
+    assert strongest(proposals, 1) == [proposals[1]]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inference.sureness import (
     ALONE,
-    ALONE_BOUNDS,
+    BARE,
     BOUNDS,
     DEFAULT,
     Evidence,
@@ -77,7 +77,7 @@ def test_weights_without_frames_are_calibrated_where_the_others_are_not() -> Non
     assert (
         expected_calibration_error(after, np.array(truth)) < 0.05 < expected_calibration_error(before, np.array(truth))
     )
-    assert {name: w for name, w in fitted.items() if not name.startswith(ALONE)} == base
+    assert {name: w for name, w in fitted.items() if not name.startswith((ALONE, BARE))} == base
     for name, (low, high) in BOUNDS.items():
         both = fitted.get(name, 0.0) + fitted.get(ALONE + name, 0.0)
         assert name == "looks" or ((low is None or both >= low - 1e-3) and (high is None or both <= high + 1e-3)), name
@@ -166,20 +166,45 @@ def test_crossed_cues_count_only_without_frames_and_with_a_surface(known: dict[s
     assert probability(evidence, DEFAULT | {ALONE + name: 3.0 for name in crossed}) == probability(evidence, DEFAULT)
 
 
-def test_shape_is_heard_apart_only_where_no_frame_looks() -> None:
-    """And a branch that says the same as both together adds nothing: older models have but one."""
-    weights = DEFAULT | {f"{ALONE}shape": 0.5}
-    alike, surer = Evidence(0.6, 0.8, 10.0, shape=0.6), Evidence(0.6, 0.8, 10.0, shape=0.9)
-    assert probability(alike, weights) == probability(alike, DEFAULT)
-    assert probability(replace(alike, shape=None), weights) == probability(alike, DEFAULT)
-    assert probability(surer, weights) > probability(alike, weights)
-    seen = replace(surer, looks=(0.7,))
-    assert probability(seen, weights) == probability(replace(seen, shape=None), weights)
+def test_texture_speaks_for_and_against_waste_beside_shape() -> None:
+    """And says nothing where one branch is all there is: in older models, and of structures."""
+    word = Evidence(0.8, 0.9, 10.0)
+    surer, alike, doubted = (probability(replace(word, both=p), DEFAULT) for p in (0.95, 0.8, 0.3))
+    assert surer > alike > doubted
+    assert alike == probability(word, DEFAULT)
 
 
 def test_however_well_shape_fits_texture_keeps_a_say() -> None:
-    """Where only shape tells, as on composites with drawn waste, its weight stays within its bounds."""
+    """Where only shape tells, as on towns with drawn waste, texture's weight stays within its bounds."""
     rng = np.random.default_rng(3)
     truth = [bool(rng.random() < 0.5) for _ in range(300)]
-    evidence = [Evidence(0.5, 0.6, 10.0, shape=0.97 if real else 0.03) for real in truth]
-    assert fit_alone(evidence, truth, dict(DEFAULT), 0.1)[f"{ALONE}shape"] == ALONE_BOUNDS["shape"][1]
+    evidence = [Evidence(0.97 if real else 0.03, 0.98 if real else 0.05, 10.0, both=0.5) for real in truth]
+    assert fit(evidence, truth, 0.1)["texture"] == BOUNDS["texture"][0]
+    alone = fit_alone(evidence, truth, fit(evidence, truth, 0.1), 0.1)
+    assert alone["texture"] + alone[f"{ALONE}texture"] >= BOUNDS["texture"][0]
+
+
+def test_of_one_picture_alone_the_networks_word_is_weighed_anew() -> None:
+    """With a surface the rise tells; without anything but a picture, the word must, and its probability be true."""
+    rng = np.random.default_rng(5)
+
+    def drawn(count: int) -> tuple[list[Evidence], list[bool]]:
+        truth = [bool(rng.random() < 0.4) for _ in range(count)]
+        words = [float(1 / (1 + np.exp(-(rng.normal(0.8 if real else -0.8, 1.0))))) for real in truth]
+        return [
+            Evidence(word, word, 10.0, (), 1.5 if real else 0.0, stands_m=0.5 if real else 0.0)
+            for word, real in zip(words, truth, strict=True)
+        ], truth
+
+    fitted = fit_alone(*drawn(400), DEFAULT | {"height": 3.0})
+    evidence, truth = drawn(600)
+    bare = [replace(e, height_m=None, stands_m=None) for e in evidence]
+    without_bare = {name: w for name, w in fitted.items() if not name.startswith(BARE)}
+    off, mended = (
+        expected_calibration_error(np.array([probability(e, w) for e in bare]), np.array(truth))
+        for w in (without_bare, fitted)
+    )
+    assert mended < 0.06 < off
+    for e in (evidence[0], replace(bare[0], looks=(0.7,)), replace(bare[0], before=0.1)):
+        assert probability(e, fitted) == probability(e, without_bare)
+    assert not any(name.startswith(BARE) for name in before_frames(fitted))
