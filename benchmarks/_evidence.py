@@ -53,7 +53,9 @@ class Town:
             some = [w for w in self.found if w.family == family]
             first = [replace(w.evidence, looks=(), edge=False) for w in some]
             hopeful = before_frames(mine) if any(w.evidence.looks for w in some) else mine
-            kept += [(_weighed(some[i], mine), some[i]) for i in worth_a_look(first, hopeful, self.area_m2, False)]
+            kept += [
+                (_weighed(some[i], mine), some[i]) for i in worth_a_look(family, first, hopeful, self.area_m2, False)
+            ]
         permitted = {id(candidate): w.permitted for candidate, w in kept}
         found = tuple(
             Found(c.proposal.polygon, c.family, c.probability, filed=not permitted[id(c)])

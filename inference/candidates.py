@@ -20,8 +20,9 @@ SEEN = 0.5
 # What cannot be compared properly is never called sure.
 UNSURE_CAP = 0.49
 BEST_FRAMES = 3
-# Before frames are opened: what the mosaic, the heights and the earlier day make less likely than this is let go.
-WORTH_A_LOOK = 0.08
+# Before frames are opened: what the mosaic, the heights and the earlier day make less likely than this is let go. Waste
+# is hard to tell without frames: from 0.08 down to 0.02 costs one look a town and finds two heaps more of 176.
+WORTH_A_LOOK: dict[Family, float] = {"construction": 0.08, "sanitation": 0.02}
 # For fitting probabilities, so many proposals of a patrol are looked at again, however unlikely.
 LOOKS_TO_FIT = 90
 # A place that fewer frames could show lies at the survey's edge, where one picture's lean passes for a change.
@@ -58,6 +59,7 @@ class Gathered:
 
 
 def gather(
+    family: Family,
     proposals: Sequence[Proposal],
     context: DetectContext,
     grid: Grid,
@@ -71,6 +73,7 @@ def gather(
     """Measures heights and looks again in frames.
 
     Args:
+        family: Of what is looked for.
         proposals: Outlines in the context's CRS.
         context: The patrol.
         grid: The model's grid.
@@ -91,7 +94,7 @@ def gather(
     earlier = before if before is not None else [None] * len(proposals)
     first = [_evidence(p, h, (), b) for p, h, b in zip(proposals, rises, earlier, strict=True)]
     hopeful = weights if context.frames is None else before_frames(weights)
-    keep = worth_a_look(first, hopeful, context.area_m2, every)
+    keep = worth_a_look(family, first, hopeful, context.area_m2, every)
     kept = [(proposals[i], rises[i], earlier[i]) for i in keep]
     seen = _looked_at([p for p, _, _ in kept], context, grid, judge, tall_m)
     return [
@@ -114,10 +117,13 @@ def _looked_at(
     return [(a, b, posed) for a, b in zip(looks, again, strict=True)]
 
 
-def worth_a_look(first: Sequence[Evidence], weights: dict[str, float], area_m2: float, every: bool) -> list[int]:
+def worth_a_look(
+    family: Family, first: Sequence[Evidence], weights: dict[str, float], area_m2: float, every: bool
+) -> list[int]:
     """Which proposals the frames are opened for, by what is known without them.
 
     Args:
+        family: Of what is looked for.
         first: Evidence of each proposal, without looks.
         weights: Calibration.
         area_m2: Ground photographed.
@@ -127,7 +133,7 @@ def worth_a_look(first: Sequence[Evidence], weights: dict[str, float], area_m2: 
         Indices, in order.
     """
     hopes = [probability(e, weights) for e in first]
-    keep = [i for i in range(len(first)) if every or hopes[i] >= WORTH_A_LOOK]
+    keep = [i for i in range(len(first)) if every or hopes[i] >= WORTH_A_LOOK[family]]
     most = LOOKS_TO_FIT if every else allowance(area_m2)
     return sorted(sorted(keep, key=lambda i: -hopes[i])[:most])
 

@@ -87,7 +87,9 @@ def _gathered(model: Model, request: DetectRequest, context: DetectContext, resu
         proposals = strongest(result.new, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE))
         now = stack.enter_context(on_grid(today, grid))
         proposals = _opined(model, proposals, grid, (now, then), slip, context)
-        return gather(proposals, context, grid, judge, TALL_M, model.card.calibration, every=request.every)
+        return gather(
+            "construction", proposals, context, grid, judge, TALL_M, model.card.calibration, every=request.every
+        )
 
 
 def _notes(result: ChangeResult, context: DetectContext) -> dict[str, object]:

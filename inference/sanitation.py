@@ -65,10 +65,10 @@ def find_sanitation(
         progress: Called by window.
     """
     everything, grid = find_waste(model, request.mosaic, progress)
-    proposals = _standing(strongest(everything, allowance(context.area_m2, PER_HECTARE, 10 * PER_HECTARE)), context)
+    proposals = _standing(strongest(everything, allowance(context.area_m2, PER_HECTARE)), context)
     before = _before(model, proposals, grid, request, shift_m or Shift(0.0, 0.0, 1.0))
     weights, judge = model.card.calibration, waste_judge(model)
-    gathered = gather(proposals, context, grid, judge, TALL_M, weights, before, every=request.every)
+    gathered = gather("sanitation", proposals, context, grid, judge, TALL_M, weights, before, every=request.every)
     return [_candidate(g, model) for g in gathered]
 
 

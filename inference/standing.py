@@ -153,7 +153,7 @@ def find_unregistered(
     roofs = [p.polygon for p in everything]
     heights = [surfaces.above_ground(p.polygon, roofs) if surfaces else None for p in proposals]
     weights = (model.card.model_extra or {}).get("calibration_standing") or WEIGHTS
-    gathered = gather(proposals, context, grid, _judge(model), TALL_M, weights, heights=heights)
+    gathered = gather("construction", proposals, context, grid, _judge(model), TALL_M, weights, heights=heights)
     found = [
         weighed(
             g,
