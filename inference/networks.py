@@ -259,9 +259,8 @@ class TextureNet(nn.Module):
         self.ask = _conv(shown, TEXTURE_HIDDEN, 1)
         self.say = _conv(TEXTURE_HIDDEN, 1, 1)
 
-    def shown(self, image: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, 96, h / 8, w / 8): mean and spread of each fine feature in windows about each place."""
-        fine = self.encoder(image)[-1]
+    def shown(self, fine: Tensor) -> Tensor:
+        """(b, 24, h / 4, w / 4) -> (b, 96, h / 8, w / 8): mean and spread of each feature in windows about a place."""
         out = []
         for window in TEXTURE_WINDOWS:
             reach = (window - TEXTURE_STEP) // 2
@@ -275,13 +274,17 @@ class TextureNet(nn.Module):
     def settle(self, image: Tensor) -> None:
         """Takes the usual mean and spread of what is shown from some crops, (b, 3, h, w)."""
         with torch.no_grad():
-            shown = self.shown(image)
+            shown = self.shown(self.encoder(image)[-1])
             self.centre.copy_(shown.mean((0, 2, 3), keepdim=True))
             self.spread.copy_(shown.std((0, 2, 3), keepdim=True) + 1e-2)
 
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w), sides multiples of 8 -> (b, 1, h / 2, w / 2) logits, smooth over 2 m at 8 cm."""
-        x = self.dropped((self.shown(image) - self.centre) / self.spread)
+        return self.of(self.encoder(image)[-1])
+
+    def of(self, fine: Tensor) -> Tensor:
+        """The same from the stride-4 features."""
+        x = self.dropped((self.shown(fine) - self.centre) / self.spread)
         x = self.say(self.dropped(functional.relu(self.ask(x))))
         x = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         return functional.interpolate(x, scale_factor=2.0 * TEXTURE_STEP, mode="bilinear", align_corners=False)
@@ -309,11 +312,17 @@ class WasteNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(b, 3, h, w), sides multiples of 32 -> (b, 4, h / 2, w / 2) logits (`WASTE_CHANNELS`)."""
-        said = self.shapes(image)
-        shape = said[0] if len(said) == 1 else (1 - STEADY_SHARE) * said[0] + STEADY_SHARE * said[1]
+        shape = self.decoder(self.encoder(image))
+        fine = None
+        if self.steady is not None:
+            levels = self.steady.encoder(image)
+            # Both encoders are ImageNet's: what one has computed serves the other.
+            fine = levels[TEXTURE_LEVELS - 1]
+            shape = (1 - STEADY_SHARE) * shape + STEADY_SHARE * self.steady.decoder(levels)
         waste = shape[:, :1]
         if self.texture is not None:
-            waste = (1 - TEXTURE_SHARE) * waste + TEXTURE_SHARE * self.texture(image)
+            texture = self.texture(image) if fine is None else self.texture.of(fine)
+            waste = (1 - TEXTURE_SHARE) * waste + TEXTURE_SHARE * texture
         return torch.cat([waste, shape[:, 1:], shape[:, :1]], 1)
 
 

@@ -84,6 +84,15 @@ def test_all_branches_say_how_sure_and_two_outline() -> None:
     assert not torch.allclose(own, steady) and not torch.allclose(shape[:, :1], texture)
 
 
+def test_the_packaged_branches_share_what_imagenet_sees() -> None:
+    """Serving computes the fine features once: the two encoders must be the same."""
+    network = serving_model("waste").network
+    assert isinstance(network, WasteNet) and network.steady is not None and network.texture is not None
+    steady = network.steady.encoder.state_dict()
+    for name, value in network.texture.encoder.state_dict().items():
+        torch.testing.assert_close(steady[name], value, atol=0.0, rtol=0.0)
+
+
 def test_two_branches_keep_their_encoders() -> None:
     """What comes after them learns, and so does what of the other encoder is not kept."""
     network = WasteNet()
