@@ -241,7 +241,7 @@ class TextureNet(nn.Module):
     """Waste by texture alone: means and spreads of ImageNet's fine features (stride 4) about a place, and one layer.
 
     What learns from rendered and drawn waste alone learns how the drawing looks, the more so the deeper it sees: judged
-    on real photographs, deep frozen features rank tiles like chance, fine ones do not (docs/decisions/0009).
+    on real photographs, tiles are ranked twice as well by fine frozen features as by deep ones (docs/decisions/0009).
     """
 
     centre: Tensor

@@ -155,7 +155,7 @@ def allowance(area_m2: float, per_hectare: float = 4.0, least: int = 40) -> int:
 def strongest(proposals: Sequence[Proposal], most: int) -> list[Proposal]:
     """At most so many proposals, by the network's word and the size, or by how large a part of the surface rose.
 
-    Where both branches of a network said their word (`extra["both"]`), theirs counts.
+    Where shape and texture said their word together (`extra["both"]`), theirs counts.
     """
 
     def strength(proposal: Proposal) -> float:

@@ -124,7 +124,7 @@ class Evidence:
         edge: Too few frames could show it: it lies at the survey's edge, where one picture's lean passes for a thing.
         opinion: Log-odds of the second opinion (`inference.opinion`), or None.
         stands_m: How far today's surface stands above the ground beside, or None.
-        both: Mean probability inside by both branches of the waste network, or None.
+        both: Mean probability inside by shape and texture together (waste only), or None; `mean` is by shape.
     """
 
     mean: float
@@ -163,7 +163,7 @@ def features(evidence: Evidence) -> dict[str, float]:
     a car's, `built` and `appeared` what the network says is built there now and was not then, `green` leaves, `rough`
     wrong matches and crowns, `narrow` the edges of standing walls, `lorry` a vehicle's measures away from any house,
     `size` the area of what rose.
-    `texture` is by how much both branches are surer of waste than the one that outlines.
+    `texture` is by how much shape and texture together are surer of waste than shape alone.
     """
     rise = evidence.height_m
     noise = max(0.3, evidence.height_noise_m)

@@ -30,10 +30,10 @@ class Said(NamedTuple):
     """What the network says of a window, (h / 2, w / 2) each.
 
     Attributes:
-        waste: P(waste) by both branches: it ranks places. Zero where nothing was photographed.
+        waste: P(waste) by shape and texture together: it ranks places. Zero where nothing was photographed.
         spoil: P(spoil | waste).
         litter: P(litter | waste).
-        shape: P(waste) by the branch that outlines; zero like `waste`.
+        shape: P(waste) by the branches that outline; zero like `waste`.
     """
 
     waste: Field
@@ -51,7 +51,7 @@ def probabilities(model: Model, rgb: Rgb, valid: Mask) -> Said:
 
 
 def _outlined(said: Said, at: Affine) -> list[Proposal]:
-    """Outlines by shape, as texture is smooth over two metres; what both branches say goes with them."""
+    """Outlines by shape, as texture is smooth over two metres; what shape and texture say together goes with them."""
     means = {"spoil": said.spoil, "litter": said.litter, "both": said.waste}
     return find(said.shape, at, LOW, HIGH, means, tight=TIGHT)
 

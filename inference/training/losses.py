@@ -22,7 +22,7 @@ def loss_of(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """
     plain = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     p = torch.sigmoid(logits)
-    hard = ((p - target).abs() ** 1.0).detach() + 0.1
+    hard = (p - target).abs().detach() + 0.1
     # A change channel holds a percent of positives: without more weight the network first learns "never".
     positive = 1.0 + 3.0 * target
     entropy = (plain * hard * positive * weight).sum() / weight.sum().clamp(min=1.0)

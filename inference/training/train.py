@@ -225,9 +225,10 @@ def _load(run: _Run, path: Path, device: str) -> None:
     run.step = int(state["step"])
 
 
-def _settle(run: _Run, samples: Sequence[Sample], device: str) -> None:
+def _settle(run: _Run, crops: Callable[[int], list[Sample]], device: str) -> None:
     """Shows a new texture branch what is usual."""
     if isinstance(run.network, WasteNet) and run.network.texture is not None:
+        samples = [sample for step in range(_TO_SETTLE) for sample in crops(step)]
         run.network.texture.settle(to_batch(samples, device)[0][0])
         run.average |= {k: v.detach().clone() for k, v in run.network.state_dict().items() if k in _SETTLED}
 
@@ -293,7 +294,7 @@ def train(
         return [drawer.draw(rng) for _ in range(settings.batch)]
 
     if run.step == 0 and settings.start is None:
-        _settle(run, [s for step in range(_TO_SETTLE) for s in crops(step)], device)
+        _settle(run, crops, device)
     for samples in drawn_ahead(crops, run.step, settings.steps):
         loss = _one_step(run, samples, settings, device)
         smooth = loss if smooth == 0.0 else 0.97 * smooth + 0.03 * loss
