@@ -21,6 +21,9 @@ Field = NDArray[np.float32]
 RISEN_WORD = 0.4
 # A weak region is drawn in to this part of its own peak.
 OF_PEAK = 0.85
+# Corners beyond which an outline is drawn coarser and without its holes: no heap and no house has so many. What an
+# untrained network made of a town, one outline of holes upon holes, kept geometry busy for over eight minutes.
+_INTRICATE = 5_000
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,34 @@ def find(
     for geometry, value in outlines(labels, mask=labels > 0, connectivity=8, transform=transform):
         parts.setdefault(int(value), []).append(shapely.make_valid(shape(geometry)))
     found = []
+    cells = _cells_by_region(labels)
     for value, pieces in parts.items():
-        polygon = pieces[0] if len(pieces) == 1 else shapely.union_all(pieces)
-        inside = labels == value
-        scores = field[inside]
-        means = {name: float(values[inside].mean()) for name, values in extra.items()}
+        polygon = _drawable(pieces[0] if len(pieces) == 1 else shapely.union_all(pieces), abs(transform.a))
+        inside = cells[value]
+        scores = field.ravel()[inside]
+        means = {name: float(values.ravel()[inside].mean()) for name, values in extra.items()}
         found.append(
             Proposal(polygon, polygon.area, float(scores.mean()), float(np.percentile(scores, 95)), means, unsure)
         )
     return found
+
+
+def _cells_by_region(labels: NDArray[np.int32]) -> dict[int, NDArray[np.intp]]:
+    """Flat indices of every region's cells, by its number: one pass over the map, however many regions there are."""
+    flat = labels.ravel()
+    cells = np.flatnonzero(flat)
+    cells = cells[np.argsort(flat[cells], kind="stable")]
+    values, starts = np.unique(flat[cells], return_index=True)
+    return dict(zip(values.tolist(), np.split(cells, starts[1:]) if len(cells) else [], strict=True))
+
+
+def _drawable(polygon: BaseGeometry, cell_m: float) -> BaseGeometry:
+    """An outline of at most so many corners that geometry takes milliseconds; as it is where it has no more."""
+    while shapely.get_num_coordinates(polygon) > _INTRICATE:
+        rings = [shapely.Polygon(part.exterior) for part in shapely.get_parts(polygon) if part.geom_type == "Polygon"]
+        cell_m *= 2
+        polygon = shapely.make_valid(shapely.MultiPolygon(rings).simplify(cell_m, preserve_topology=False))
+    return polygon
 
 
 def _joined(parts: Sequence[Proposal], cell_m: float) -> Proposal:
@@ -167,7 +189,7 @@ def strongest(proposals: Sequence[Proposal], most: int) -> list[Proposal]:
 
 
 def _smoothed(proposal: Proposal, cell_m: float) -> Proposal:
-    polygon = shapely.make_valid(proposal.polygon.simplify(cell_m * 0.9))
+    polygon = shapely.make_valid(_drawable(proposal.polygon, cell_m).simplify(cell_m * 0.9))
     if polygon.is_empty or polygon.area < 0.25 * proposal.area_m2:
         return proposal
     if polygon.geom_type == "GeometryCollection":

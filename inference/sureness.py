@@ -1,18 +1,17 @@
 """How sure: evidence about one candidate becomes one calibrated probability.
 
 Log-odds add: what the network said of the mosaic, what it said of each frame that looked again, how far the surface
-rose, how large the thing is. The weights are fitted on places that no network was trained on (`fit`), kept in the
-model card, and are few, so that they cannot learn a place by heart.
+rose, how large the thing is. The weights are fitted on places that no network was trained on (`inference.fitting`),
+kept in the model card, and are few, so that they cannot learn a place by heart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 # Evidence is clipped: no single cue may outweigh all others.
 _LOGIT = 5.0
@@ -22,8 +21,6 @@ CAR_HEIGHT_M = 1.7
 LORRY_WIDTH_M = (1.6, 3.4)
 # Heaps are lower, crowns and roofs higher.
 TALL_HEAP_M = 2.2
-# Weight of a candidate with cues taken away, beside the candidate itself.
-POORER = 0.3
 # Weights used until a fit exists: the network's own word, tempered.
 DEFAULT = {
     "bias": 0.0,
@@ -101,6 +98,14 @@ ALONE_CUES = (
     "built", "beside", "green", "rough", "lorry", "stands", "tower", "surveyed", "opinion", "texture",
     "standing_m", "peak_stands", "area_stands", "before_stands", "peak_area", "area_area",
 )  # fmt: skip
+# Log-odds that everything is given there besides, so that the one threshold of a family keeps its recall where less
+# tells waste from ground. No fit finds it: it is set, and a probability with it is no share of real ones.
+FAVOUR = "alone_favour"
+
+# Weights by this prefix are added, too, where one picture is all there is: no frames, no surface, no earlier day. The
+# network's word is then worth more than beside all else that speaks of a place, and nothing is favoured.
+BARE = "bare_"
+BARE_CUES = ("bias", "mean", "peak", "area", "texture")
 
 
 @dataclass(frozen=True)
@@ -249,152 +254,37 @@ def _lorry(short_m: float, long_m: float, rise_m: float | None, beside: float) -
     return float(width * length * height * np.clip((0.55 - beside) / 0.2, 0, 1))
 
 
-def without(evidence: Evidence) -> list[Evidence]:
-    """The same candidate with fewer cues: no earlier day, no second opinion; no frames; none of them nor a surface."""
-    alone = replace(evidence, before=None, opinion=None)
-    if evidence.risen:
-        # Without surfaces there would be no such candidate.
-        return [alone, replace(evidence, looks=())]
-    return [alone, replace(evidence, looks=()), replace(alone, looks=(), height_m=None, stands_m=None)]
-
-
 def probability(evidence: Evidence, weights: dict[str, float]) -> float:
     """Calibrated probability that the candidate is what it is said to be."""
-    return float(1.0 / (1.0 + np.exp(-_log_odds(evidence, weights or DEFAULT))))
+    return float(1.0 / (1.0 + np.exp(-log_odds(evidence, weights or DEFAULT))))
 
 
-def _log_odds(evidence: Evidence, weights: dict[str, float]) -> float:
+def log_odds(evidence: Evidence, weights: dict[str, float]) -> float:
+    """Log-odds of a candidate, with what is added where less is known."""
     z = weights.get("bias", 0.0) + sum(weights.get(name, 0.0) * value for name, value in features(evidence).items())
-    for prefix, cues in _added_cues(evidence):
+    for prefix, cues in added_cues(evidence):
         z += sum(weights.get(prefix + name, 0.0) * value for name, value in cues.items())
     return float(z)
 
 
-def _added_cues(evidence: Evidence) -> list[tuple[str, dict[str, float]]]:
+def added_cues(evidence: Evidence) -> list[tuple[str, dict[str, float]]]:
     """What is weighed besides where less is known: prefixes and cues."""
     if evidence.looks:
         return []
     cues = _cues_alone(evidence)
     if (evidence.height_m, evidence.stands_m, evidence.before) != (None, None, None):
-        return [(ALONE, cues)]
+        return [(ALONE, cues | {FAVOUR.removeprefix(ALONE): 1.0})]
     return [(ALONE, cues), (BARE, {name: cues[name] for name in BARE_CUES})]
-
-
-# Weights by this prefix are added, too, where one picture is all there is: no frames, no surface, no earlier day. The
-# network's word is then worth more than beside all else that speaks of a place.
-BARE = "bare_"
-BARE_CUES = ("bias", "mean", "peak", "area", "texture")
 
 
 def before_frames(weights: dict[str, float]) -> dict[str, float]:
     """Weights for what frames will look at, before they have: as if they said neither yes nor no."""
-    return _of_frames(weights) | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
+    return of_frames(weights) | {"bias": weights.get("bias", 0.0) + weights.get("looked", 0.0)}
 
 
-def _of_frames(weights: dict[str, float]) -> dict[str, float]:
+def of_frames(weights: dict[str, float]) -> dict[str, float]:
+    """The weights that count where frames looked."""
     return {name: weight for name, weight in weights.items() if not name.startswith((ALONE, BARE))}
-
-
-def _shown(
-    evidence: Sequence[Evidence], labels: NDArray[np.float64], worth: NDArray[np.float64]
-) -> list[tuple[Evidence, float, float]]:
-    """What a fit is shown: each candidate, and at less weight what other patrols would know of it; label and weight.
-
-    A patrol without an earlier day, a surface or frames is judged by the same weights: what is missing must not be
-    mistaken for a bad sign.
-    """
-    out = []
-    for e, label, count in zip(evidence, labels.tolist(), worth.tolist(), strict=True):
-        out.append((e, label, count))
-        out += [(poorer, label, POORER * count) for poorer in without(e)]
-    return out
-
-
-def fit(
-    evidence: Sequence[Evidence], truth: Sequence[bool], pull: float = 1.0, worth: Sequence[float] | None = None
-) -> dict[str, float]:
-    """Fits the weights by logistic regression with an L2 pull towards the network's own word.
-
-    Args:
-        evidence: Of candidates on places that the network was not trained on.
-        truth: Whether each was real.
-        pull: Strength of the pull; 1 equals one candidate's worth a feature.
-        worth: How much each candidate counts; 1 when None. Places full of clutter hold more candidates than a hundred
-            others.
-
-    Returns:
-        Weights by name, with `bias`. Without both outcomes present, the default weights.
-    """
-    labels = np.asarray(truth, float)
-    if len(labels) < 8 or labels.min() == labels.max():
-        return dict(DEFAULT)
-    own = np.ones(len(labels)) if worth is None else np.asarray(worth, float)
-    shown = _shown(evidence, labels, own)
-    rows = [features(e) for e, _, _ in shown]
-    table = np.array([[row[name] for name in FEATURES] for row in rows])
-    labels, counts = np.array([label for _, label, _ in shown]), np.array([count for _, _, count in shown])
-    start = np.array([0.0] + [DEFAULT[name] for name in FEATURES])
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = w[0] + table @ w[1:]
-        nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
-        off = counts * (1 / (1 + np.exp(-z)) - labels)
-        away = w - start
-        value = (nll * counts).sum() + 0.5 * pull * (away[1:] ** 2).sum() + 0.005 * w[0] ** 2
-        return float(value), np.concatenate([[off.sum() + 0.01 * w[0]], table.T @ off + pull * away[1:]])
-
-    bounds = [(None, None), *(BOUNDS[name] for name in FEATURES)]
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
-    return {name: round(float(w), 4) for name, w in zip(("bias", *FEATURES), best.x, strict=True)}
-
-
-def fit_alone(
-    evidence: Sequence[Evidence], truth: Sequence[bool], weights: dict[str, float], pull: float = 3.0
-) -> dict[str, float]:
-    """Fits what is added to the weights where no frame looks, by logistic regression with an L2 pull towards nothing.
-
-    Args:
-        evidence: Of candidates on places that the network was not trained on; their looks are left out, and once more
-            all but the picture.
-        truth: Whether each was real.
-        weights: Of `fit`.
-        pull: Strength of the pull; 1 equals one candidate's worth a feature. The bias is hardly pulled.
-
-    Returns:
-        The weights with those by `ALONE` and `BARE`; as they came, without both outcomes.
-    """
-    mine = _of_frames(weights)
-    labels = np.array(truth, float)
-    if len(labels) == 0 or labels.min() == labels.max():
-        return mine
-    unseen = [replace(e, looks=(), edge=False) for e in evidence]
-    mine |= _fit_added(unseen, labels, mine, ALONE, pull)
-    # What the surface alone proposed would not be there without it.
-    some = [i for i, e in enumerate(unseen) if not e.risen]
-    bare = [replace(unseen[i], before=None, opinion=None, height_m=None, stands_m=None) for i in some]
-    return mine | (_fit_added(bare, labels[some], mine, BARE, pull) if bare else {})
-
-
-def _fit_added(
-    evidence: Sequence[Evidence], labels: NDArray[np.float64], weights: dict[str, float], prefix: str, pull: float
-) -> dict[str, float]:
-    """Weights by one prefix, given all others."""
-    names = ALONE_CUES if prefix == ALONE else BARE_CUES
-    known = np.array([_log_odds(e, weights) for e in evidence])
-    table = np.array([[dict(_added_cues(e))[prefix][name] for name in names] for e in evidence])
-    pulls = np.array([0.02 if name == "bias" else pull for name in names])
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = known + table @ w
-        nll = np.logaddexp(0, -z) * labels + np.logaddexp(0, z) * (1 - labels)
-        return float(nll.sum() + 0.5 * (pulls * w * w).sum()), table.T @ (1 / (1 + np.exp(-z)) - labels) + pulls * w
-
-    # The sums keep to the bounds: nothing that can only speak for a thing speaks against it for want of frames.
-    so_far = [sum(weights.get(before + name, 0.0) for before in ("", ALONE)) for name in names]
-    ends = [(BOUNDS.get(name, (None, None)), w) for name, w in zip(names, so_far, strict=True)]
-    bounds = [(None if low is None else low - w, None if high is None else high - w) for (low, high), w in ends]
-    best = minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
-    return {prefix + name: round(float(w), 4) for name, w in zip(names, best.x, strict=True)}
 
 
 def expected_calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.bool_], bins: int = 10) -> float:

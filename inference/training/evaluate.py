@@ -23,8 +23,9 @@ from inference.detect import Judged, context_of, judge_patrol
 from inference.engine import ModelFamily
 from inference.errors import InferenceError
 from inference.files import write_atomic
+from inference.fitting import fit, fit_alone
 from inference.request import BaselineFiles, DetectRequest
-from inference.sureness import DEFAULT, Evidence, fit, probability, threshold_for_recall
+from inference.sureness import Evidence, probability, threshold_for_recall
 from inference.training.pictures import Place
 from inference.training.scenes import Thing, held_out, read_card, read_scene, scene_folders
 from inference.training.scoring import Case, Found, Measure, TrueThing, candidate_truth, score
@@ -34,7 +35,7 @@ FAMILY: dict[ModelFamily, str] = {"change": "construction", "waste": "sanitation
 # Smaller things count neither way: below what the drone's resolution promises.
 LEAST_M2 = {"construction": 6.0, "sanitation": 1.0}
 # Fewer candidates than this say too little to fit a dozen weights on.
-_LEAST_CANDIDATES = 30
+LEAST_CANDIDATES = 30
 # A scene lies in pixels, nowhere on the earth; it is judged as if here.
 _CRS, _LEFT, _TOP = "EPSG:32650", 500_000.0, 3_880_000.0
 
@@ -189,12 +190,23 @@ def _labelled(scenes: Sequence[JudgedScene], family: str) -> tuple[list[Evidence
     return evidence, real, missed
 
 
-def fit_weights(family: ModelFamily, scenes: Sequence[JudgedScene]) -> dict[str, float]:
-    """Weights of the probability fitted on scenes; empty where they hold too few candidates to tell."""
+def fit_weights(family: ModelFamily, scenes: Sequence[JudgedScene], before: dict[str, float]) -> dict[str, float]:
+    """Weights of the probability fitted on scenes.
+
+    Scenes have no frames: what frames' looks are worth stays as it was.
+
+    Args:
+        family: Of the model.
+        scenes: Judged with this model.
+        before: Its weights until now, or those of the model that it was trained from; may be empty.
+
+    Returns:
+        The weights; as before where the scenes hold too few candidates to tell.
+    """
     evidence, real, _ = _labelled(scenes, FAMILY[family])
-    if len(evidence) < _LEAST_CANDIDATES or not (any(real) and not all(real)):
-        return {}
-    return fit(evidence, real)
+    if len(evidence) < LEAST_CANDIDATES or not (any(real) and not all(real)):
+        return dict(before)
+    return fit_alone(evidence, real, before or fit(evidence, real))
 
 
 def reweighed(scene: JudgedScene, family: str, weights: dict[str, float]) -> JudgedScene:
@@ -225,16 +237,18 @@ def calibrate(
         least: Threshold where the promise leaves a choice.
 
     Returns:
-        The fitted weights.
+        The fitted weights; none, and the card as it was, where the scenes hold too few candidates.
     """
     from inference.engine import read_card as read_model
 
     evidence, real, missed = _labelled(scenes, FAMILY[family])
-    weights = fit(evidence, real)
     card = read_model(folder)
+    weights = fit_weights(family, scenes, card.calibration)
+    if not weights:
+        return {}
     scores = [probability(e, weights) for e in evidence]
     promised = threshold_for_recall(scores, real, missed, promise)
     threshold = round(min(least, promised) if promised > 0.2 else least, 3)
     updated = card.model_copy(update={"calibration": weights, "threshold": threshold})
     write_atomic(folder / "card.json", updated.model_dump_json(indent=1).encode())
-    return weights if weights else dict(DEFAULT)
+    return weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,10 @@ from inference.errors import InferenceError
 from inference.files import write_atomic
 from inference.registry import install, promote, serving_folder
 from inference.sites import Family
-from inference.training.evaluate import FAMILY, JudgedScene, evaluate, fit_weights, judge_held_out, reweighed
+from inference.training.evaluate import FAMILY, JudgedScene, fit_weights, judge_held_out, reweighed
 from inference.training.scenes import SceneCard, Thing, Truth
-from inference.training.scoring import Measure
 from inference.training.train import GSD_M, TrainSettings, train
+from inference.training.trial import Measures, calibrating, measured, trial_registry
 from inference.windows import Grid, Tile, grid_of, on_grid, open_raster, read_rgb
 
 Progress = Callable[[int, int, str], None]
@@ -34,8 +33,6 @@ TOLERANCE = 0.005
 GUARDED = ("recall", "precision", "ap50")
 # Fewer real things than this in the frozen set, and "no worse" says nothing: 0.000 is no worse than 0.000.
 LEAST_JUDGED = 5
-# By family, by name of the measure.
-Measures = dict[str, dict[str, Measure]]
 
 
 @dataclass(frozen=True)
@@ -149,32 +146,10 @@ def need_truth(before: Measures, family: ModelFamily) -> None:
         )
 
 
-def calibrating(place: str) -> bool:
-    """Of the held-out places, whether this one fits probabilities; the others are the frozen set, and judge alone."""
-    return hashlib.sha256(f"calibrate {place}".encode()).digest()[0] % 2 == 0
-
-
-def _measured(scenes: Sequence[JudgedScene], models_dir: Path) -> Measures:
-    thresholds = {name: read_card(serving_folder(model, models_dir)).threshold for model, name in FAMILY.items()}
-    frozen = [s for s in scenes if not calibrating(s.place)]
-    return evaluate(frozen, thresholds)
-
-
-def _trial(family: ModelFamily, new: Path, models_dir: Path, work: Path) -> Path:
-    """A registry of its own in which the new model serves its family, and today's models the others."""
-    trial = work / "trial"
-    shutil.rmtree(trial, ignore_errors=True)
-    for other in FAMILY:
-        source = new if other == family else serving_folder(other, models_dir)
-        promote(other, install(source, trial), trial, "trial")
-    return trial
-
-
 def _recalibrated(family: ModelFamily, scenes: Sequence[JudgedScene], folder: Path, old: Path) -> list[JudgedScene]:
     """Fits the new model's probability on the calibrating places, keeps the review threshold, weighs all anew."""
     card, before = read_card(folder), read_card(old)
-    mine = [s for s in scenes if calibrating(s.place)]
-    weights = fit_weights(family, mine) or before.calibration
+    weights = fit_weights(family, [s for s in scenes if calibrating(s.place)], before.calibration)
     card = card.model_copy(update={"calibration": weights, "threshold": before.threshold})
     write_atomic(folder / "card.json", card.model_dump_json(indent=1).encode())
     return [reweighed(s, FAMILY[family], weights) for s in scenes]
@@ -209,7 +184,7 @@ def learn(
     mine = [v for v in verdicts if v.family == FAMILY[family]]
     if not mine:
         raise InferenceError(f"no verdicts for {family}: review some {FAMILY[family]} candidates first")
-    before = _measured(judge_held_out(data, models_dir, progress), models_dir)
+    before = measured(judge_held_out(data, models_dir, progress), models_dir)
     need_truth(before, family)
     for verdict in mine:
         write_verdict(verdict, family, work / "scenes")
@@ -217,10 +192,10 @@ def learn(
     chosen = replace(settings or TrainSettings(steps=300, rate=8e-4, mine=False), start=old)
     new = work / f"{family}-model"
     train(family, [*data, work / "scenes"], new, chosen, resume=True, progress=progress)
-    trial = _trial(family, new, models_dir, work)
+    trial = trial_registry(family, new, models_dir, work / "trial")
     folder = serving_folder(family, trial)
     scenes = _recalibrated(family, judge_held_out(data, trial, progress), folder, old)
-    after = _measured(scenes, trial)
+    after = measured(scenes, trial)
     good, why = no_worse(before, after)
     name = install(folder, models_dir)
     if good:

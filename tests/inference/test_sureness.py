@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.fitting import fit, fit_alone
 from inference.sureness import (
     ALONE,
     BARE,
@@ -16,8 +17,6 @@ from inference.sureness import (
     before_frames,
     expected_calibration_error,
     features,
-    fit,
-    fit_alone,
     probability,
     threshold_for_recall,
     wilson,

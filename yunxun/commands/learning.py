@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,15 +48,31 @@ def train(
 
     Example: yunxun train waste --data training/ --resume
     """
+    from inference.engine import read_card
     from inference.training.train import TrainSettings
     from inference.training.train import train as run
 
     folder = out or data / f"model-{family}"
     with progress_bar(as_json) as report:
         make_scenes(data, family, towns, photographs, report)
-        card = run(family.value, [data], folder, TrainSettings(steps=steps, threads=threads), resume, report)
-    result = card.model_dump(mode="json")
-    return result, [f"written to {folder}; measure it with `yunxun evaluate --data {data}`"]
+        run(family.value, [data], folder, TrainSettings(steps=steps, threads=threads), resume, report)
+        told = _calibrated(family, folder, data, report)
+    again = f"measure it with `yunxun evaluate --data {data} --model {folder}`"
+    return read_card(folder).model_dump(mode="json"), [f"written to {folder}; {again}", *told]
+
+
+def _calibrated(family: Family, folder: Path, data: Path, report: Report) -> list[str]:
+    """Calibrates a trained model; why not where it cannot be, for hours of training are not lost over it."""
+    from inference.errors import InferenceError
+    from inference.training.trial import calibrate_new
+
+    with TemporaryDirectory(prefix="yunxun-trial-") as trial:
+        try:
+            measures = calibrate_new(family.value, folder, [data], None, Path(trial), report)
+        except InferenceError as error:
+            return [f"its probabilities are not calibrated: {error}"]
+    lines = [f"  {key:<22} {value}" for key, value in measures.items()]
+    return ["calibrated on half of the held-out places; on the others:", *lines]
 
 
 def make_scenes(data: Path, family: Family, towns: int, photographs: Path | None, report: Report) -> None:
@@ -84,6 +101,7 @@ def make_scenes(data: Path, family: Family, towns: int, photographs: Path | None
 def evaluate(
     data: Annotated[list[Path], typer.Option(help="Folder of scenes; its held-out places are judged.")],
     models: Annotated[Path | None, typer.Option(help="Model registry; the packaged models when left out.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder to measure in place of the serving one.")] = None,
     pictures: Annotated[Path | None, typer.Option(help="Draw every miss and every false candidate here.")] = None,
     as_json: AsJson = False,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -96,11 +114,14 @@ def evaluate(
     from inference.training.evaluate import FAMILY, LEAST_M2, judge_held_out, place_of
     from inference.training.evaluate import evaluate as measure
     from inference.training.pictures import draw_mistakes
+    from inference.training.trial import trial_registry
 
-    cards = {FAMILY[name]: read_card(serving_folder(name, models)) for name in FAMILY}
-    thresholds = {name: card.threshold for name, card in cards.items()}
-    with progress_bar(as_json) as report:
+    with TemporaryDirectory(prefix="yunxun-trial-") as trial, progress_bar(as_json) as report:
+        if model is not None:
+            models = trial_registry(read_card(model).family, model, models, Path(trial) / "registry")
+        cards = {FAMILY[name]: read_card(serving_folder(name, models)) for name in FAMILY}
         scenes = judge_held_out(data, models, report)
+    thresholds = {name: card.threshold for name, card in cards.items()}
     measured = measure(scenes, thresholds)
     result: dict[str, Any] = {"scenes": len(scenes), "places": len({scene.place for scene in scenes})}
     lines = [f"{len(scenes)} scenes of held-out places"]
