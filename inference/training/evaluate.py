@@ -121,6 +121,13 @@ def _true_thing(thing: Thing, gsd_m: float, two_days: bool) -> TrueThing | None:
     return TrueThing(polygon, family, wanted=thing.kind != "permitted", neutral=neutral, area_m2=area)
 
 
+def scene_truth(folder: Path, two_days: bool) -> tuple[TrueThing, ...]:
+    """What there is to find in a scene, in the metres of `scene_request`; structures only where there are two days."""
+    gsd_m = read_card(folder).gsd_m
+    truth = [_true_thing(t, gsd_m, two_days) for t in read_scene(folder, gsd_m, two_days=False).things]
+    return tuple(t for t in truth if t is not None)
+
+
 def judge_scene(folder: Path, models_dir: Path | None) -> JudgedScene:
     """Judges one scene by the serving pipeline.
 
@@ -133,9 +140,7 @@ def judge_scene(folder: Path, models_dir: Path | None) -> JudgedScene:
         with context_of(request) as context:
             judged = judge_patrol(request, context)
             area = context.area_m2
-    scene = read_scene(folder, card.gsd_m, two_days=False)
-    truth = [_true_thing(t, card.gsd_m, request.baseline is not None) for t in scene.things]
-    return JudgedScene(folder, card.place, judged, tuple(t for t in truth if t is not None), area)
+    return JudgedScene(folder, card.place, judged, scene_truth(folder, request.baseline is not None), area)
 
 
 def judge_held_out(

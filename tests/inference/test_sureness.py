@@ -7,16 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.fitting import fit, fit_alone
 from inference.sureness import (
     ALONE,
-    BARE,
-    BOUNDS,
     DEFAULT,
+    FAVOUR,
     Evidence,
     before_frames,
     expected_calibration_error,
     features,
+    log_odds,
     probability,
     threshold_for_recall,
     wilson,
@@ -32,32 +31,6 @@ def test_a_probability_is_one_and_grows_with_the_networks_word(a: float, b: floa
     assert 0 <= values[0] <= values[1] <= 1
 
 
-def _drawn(count: int, seed: int) -> tuple[list[Evidence], list[bool]]:
-    """Candidates whose truth follows height more than the network's word."""
-    rng = np.random.default_rng(seed)
-    real = rng.random(count) < 0.5
-    evidence = [
-        Evidence(
-            float(np.clip(0.5 + (0.15 if r else -0.05) + rng.normal(0, 0.2), 0.01, 0.99)),
-            0.8,
-            float(rng.uniform(3, 60)),
-            (),
-            float(rng.normal(3, 1) if r else rng.normal(0.2, 0.4)),
-        )
-        for r in real
-    ]
-    return evidence, [bool(r) for r in real]
-
-
-def test_fitted_weights_are_calibrated_on_other_candidates() -> None:
-    weights = fit(*_drawn(400, 1))
-    evidence, truth = _drawn(600, 2)
-    p = np.array([probability(e, weights) for e in evidence])
-    assert expected_calibration_error(p, np.array(truth)) < 0.05
-    assert ((p > 0.5) == np.array(truth)).mean() > 0.93
-    assert weights["flat"] <= 0
-
-
 def test_where_no_frame_looks_other_weights_are_added_and_nowhere_else() -> None:
     weights = {**DEFAULT, "looked": 2.0, f"{ALONE}bias": -1.0, f"{ALONE}mean": 0.5}
     plain = {name: w for name, w in weights.items() if not name.startswith(ALONE)}
@@ -66,27 +39,6 @@ def test_where_no_frame_looks_other_weights_are_added_and_nowhere_else() -> None
     mean = float(np.log(0.8 / 0.2))
     assert probability(alone, weights) == pytest.approx(1 / (1 + np.exp(-(1.5 * mean - 1.0))))
     assert before_frames(weights) == {**plain, "bias": 2.0}
-
-
-def test_weights_without_frames_are_calibrated_where_the_others_are_not() -> None:
-    base = {**DEFAULT, "bias": 3.0, "height": 1.0}
-    fitted = fit_alone(*_drawn(400, 1), base)
-    evidence, truth = _drawn(600, 2)
-    before, after = (np.array([probability(e, w) for e in evidence]) for w in (base, fitted))
-    assert (
-        expected_calibration_error(after, np.array(truth)) < 0.05 < expected_calibration_error(before, np.array(truth))
-    )
-    assert {name: w for name, w in fitted.items() if not name.startswith((ALONE, BARE))} == base
-    for name, (low, high) in BOUNDS.items():
-        both = fitted.get(name, 0.0) + fitted.get(ALONE + name, 0.0)
-        assert name == "looks" or ((low is None or both >= low - 1e-3) and (high is None or both <= high + 1e-3)), name
-    assert fit_alone(evidence, [True] * len(evidence), base) == base
-
-
-def test_too_few_to_fit_leaves_the_networks_word() -> None:
-    assert fit(*_drawn(5, 1)) == DEFAULT
-    evidence, _ = _drawn(50, 1)
-    assert fit(evidence, [True] * 50) == DEFAULT
 
 
 def test_perfect_and_hopeless_calibration() -> None:
@@ -130,15 +82,6 @@ def test_what_rose_alone_is_told_from_a_car_by_its_height() -> None:
     assert features(replace(risen, risen=False))["tall"] == 0.0
 
 
-def test_the_surveys_edge_can_only_speak_against_a_candidate() -> None:
-    evidence, truth = _drawn(400, 5)
-    edges = [replace(e, edge=not real) for e, real in zip(evidence, truth, strict=True)]
-    weights = fit(edges, truth)
-    assert weights["edge"] < -0.5
-    inside = replace(evidence[0], edge=False)
-    assert probability(replace(inside, edge=True), weights) < probability(inside, weights)
-
-
 def test_what_stands_higher_than_heaps_do_speaks_against_a_heap() -> None:
     low = Evidence(0.9, 0.95, 5.0, (0.9,), 0.1, before=0.05, stands_m=0.6)
     assert features(low)["stands"] == 1.0 and features(low)["tower"] == 0.0
@@ -173,37 +116,9 @@ def test_texture_speaks_for_and_against_waste_beside_shape() -> None:
     assert alike == probability(word, DEFAULT)
 
 
-def test_however_well_shape_fits_texture_keeps_a_say() -> None:
-    """Where only shape tells, as on towns with drawn waste, texture's weight stays within its bounds."""
-    rng = np.random.default_rng(3)
-    truth = [bool(rng.random() < 0.5) for _ in range(300)]
-    evidence = [Evidence(0.97 if real else 0.03, 0.98 if real else 0.05, 10.0, both=0.5) for real in truth]
-    assert fit(evidence, truth, 0.1)["texture"] == BOUNDS["texture"][0]
-    alone = fit_alone(evidence, truth, fit(evidence, truth, 0.1), 0.1)
-    assert alone["texture"] + alone[f"{ALONE}texture"] >= BOUNDS["texture"][0]
-
-
-def test_of_one_picture_alone_the_networks_word_is_weighed_anew() -> None:
-    """With a surface the rise tells; without anything but a picture, the word must, and its probability be true."""
-    rng = np.random.default_rng(5)
-
-    def drawn(count: int) -> tuple[list[Evidence], list[bool]]:
-        truth = [bool(rng.random() < 0.4) for _ in range(count)]
-        words = [float(1 / (1 + np.exp(-(rng.normal(0.8 if real else -0.8, 1.0))))) for real in truth]
-        return [
-            Evidence(word, word, 10.0, (), 1.5 if real else 0.0, stands_m=0.5 if real else 0.0)
-            for word, real in zip(words, truth, strict=True)
-        ], truth
-
-    fitted = fit_alone(*drawn(400), DEFAULT | {"height": 3.0})
-    evidence, truth = drawn(600)
-    bare = [replace(e, height_m=None, stands_m=None) for e in evidence]
-    without_bare = {name: w for name, w in fitted.items() if not name.startswith(BARE)}
-    off, mended = (
-        expected_calibration_error(np.array([probability(e, w) for e in bare]), np.array(truth))
-        for w in (without_bare, fitted)
-    )
-    assert mended < 0.06 < off
-    for e in (evidence[0], replace(bare[0], looks=(0.7,)), replace(bare[0], before=0.1)):
-        assert probability(e, fitted) == probability(e, without_bare)
-    assert not any(name.startswith(BARE) for name in before_frames(fitted))
+def test_only_what_no_frame_sees_and_more_than_a_picture_tells_of_is_favoured() -> None:
+    favoured = DEFAULT | {FAVOUR: 1.5}
+    alone, seen, bare = Evidence(0.5, 0.6, 8.0, (), 0.4), Evidence(0.5, 0.6, 8.0, (0.5,), 0.4), Evidence(0.5, 0.6, 8.0)
+    assert log_odds(alone, favoured) == pytest.approx(log_odds(alone, DEFAULT) + 1.5)
+    for other in (seen, bare):
+        assert log_odds(other, favoured) == log_odds(other, DEFAULT)
