@@ -128,15 +128,20 @@ def scene_truth(folder: Path, two_days: bool) -> tuple[TrueThing, ...]:
     return tuple(t for t in truth if t is not None)
 
 
-def judge_scene(folder: Path, models_dir: Path | None) -> JudgedScene:
+def judge_scene(folder: Path, models_dir: Path | None, unlikely: bool = False) -> JudgedScene:
     """Judges one scene by the serving pipeline.
+
+    Args:
+        folder: The scene.
+        models_dir: The registry; the packaged models when None.
+        unlikely: Keep also what serving drops, unseen by a reviewer: other weights may think more of it.
 
     Raises:
         InferenceError: A malformed scene.
     """
     card = read_card(folder)
     with tempfile.TemporaryDirectory(prefix="yunxun-scene-") as temporary:
-        request = scene_request(folder, Path(temporary), models_dir)
+        request = replace(scene_request(folder, Path(temporary), models_dir), every=unlikely)
         with context_of(request) as context:
             judged = judge_patrol(request, context)
             area = context.area_m2
@@ -144,9 +149,13 @@ def judge_scene(folder: Path, models_dir: Path | None) -> JudgedScene:
 
 
 def judge_held_out(
-    data: Sequence[Path], models_dir: Path | None, progress: Progress | None = None, every: bool = False
+    data: Sequence[Path],
+    models_dir: Path | None,
+    progress: Progress | None = None,
+    every: bool = False,
+    unlikely: bool = False,
 ) -> list[JudgedScene]:
-    """Judges the held-out scenes of data folders (or every scene).
+    """Judges the held-out scenes of data folders (or every scene), `unlikely` candidates too as `judge_scene` does.
 
     Raises:
         InferenceError: None is held out.
@@ -159,7 +168,7 @@ def judge_held_out(
     for done, folder in enumerate(folders):
         if progress:
             progress(done, len(folders), folder.name)
-        out.append(judge_scene(folder, models_dir))
+        out.append(judge_scene(folder, models_dir, unlikely))
     return out
 
 

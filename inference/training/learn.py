@@ -184,7 +184,7 @@ def learn(
     mine = [v for v in verdicts if v.family == FAMILY[family]]
     if not mine:
         raise InferenceError(f"no verdicts for {family}: review some {FAMILY[family]} candidates first")
-    before = measured(judge_held_out(data, models_dir, progress), models_dir)
+    before = measured(judge_held_out(data, models_dir, progress, unlikely=True), models_dir)
     need_truth(before, family)
     for verdict in mine:
         write_verdict(verdict, family, work / "scenes")
@@ -194,7 +194,7 @@ def learn(
     train(family, [*data, work / "scenes"], new, chosen, resume=True, progress=progress)
     trial = trial_registry(family, new, models_dir, work / "trial")
     folder = serving_folder(family, trial)
-    scenes = _recalibrated(family, judge_held_out(data, trial, progress), folder, old)
+    scenes = _recalibrated(family, judge_held_out(data, trial, progress, unlikely=True), folder, old)
     after = measured(scenes, trial)
     good, why = no_worse(before, after)
     name = install(folder, models_dir)

@@ -75,7 +75,7 @@ def calibrate_new(
         InferenceError: No place is held out, or too few candidates on them; the card is left as it was.
     """
     trial = trial_registry(family, folder, models_dir, work)
-    scenes = judge_held_out(data, trial, progress)
+    scenes = judge_held_out(data, trial, progress, unlikely=True)
     weights = calibrate(family, [s for s in scenes if calibrating(s.place)], folder)
     if not weights:
         raise InferenceError(
