@@ -94,11 +94,11 @@ def find(
     labels = _hysteresis(field, low, high, tight)
     parts: dict[int, list[BaseGeometry]] = {}
     for geometry, value in outlines(labels, mask=labels > 0, connectivity=8, transform=transform):
-        parts.setdefault(int(value), []).append(shapely.make_valid(shape(geometry)))
+        parts.setdefault(int(value), []).append(_drawable(shape(geometry), abs(transform.a)))
     found = []
     cells = _cells_by_region(labels)
     for value, pieces in parts.items():
-        polygon = _drawable(pieces[0] if len(pieces) == 1 else shapely.union_all(pieces), abs(transform.a))
+        polygon = pieces[0] if len(pieces) == 1 else shapely.union_all(pieces)
         inside = cells[value]
         scores = field.ravel()[inside]
         means = {name: float(values.ravel()[inside].mean()) for name, values in extra.items()}
@@ -118,12 +118,15 @@ def _cells_by_region(labels: NDArray[np.int32]) -> dict[int, NDArray[np.intp]]:
 
 
 def _drawable(polygon: BaseGeometry, cell_m: float) -> BaseGeometry:
-    """An outline of at most so many corners that geometry takes milliseconds; as it is where it has no more."""
-    while shapely.get_num_coordinates(polygon) > _INTRICATE:
-        rings = [shapely.Polygon(part.exterior) for part in shapely.get_parts(polygon) if part.geom_type == "Polygon"]
+    """A valid outline of at most so many corners that geometry takes milliseconds; with fewer, all its own."""
+    coarser = polygon
+    while shapely.get_num_coordinates(coarser) > _INTRICATE:
+        rings = [shapely.Polygon(part.exterior) for part in shapely.get_parts(coarser) if part.geom_type == "Polygon"]
         cell_m *= 2
-        polygon = shapely.make_valid(shapely.MultiPolygon(rings).simplify(cell_m, preserve_topology=False))
-    return polygon
+        coarser = shapely.MultiPolygon(rings).simplify(cell_m, preserve_topology=False)
+    coarser = shapely.make_valid(coarser)
+    # Of thousands of crumbs none may be left.
+    return coarser if coarser.area > 0 else shapely.convex_hull(polygon)
 
 
 def _joined(parts: Sequence[Proposal], cell_m: float) -> Proposal:

@@ -63,6 +63,13 @@ def test_a_town_of_noise_is_outlined_in_seconds() -> None:
     assert max(shapely.get_num_coordinates(p.polygon) for p in whole) <= 5_000
 
 
+def test_a_chessboard_is_one_place_and_not_none() -> None:
+    """Coarser, each of its thousands of cells vanishes."""
+    board = (np.indices((200, 200)).sum(axis=0) % 2).astype(np.float32)
+    (whole,) = join(find(board, AT, 0.5, 0.6, {}), 0.16, 0.4)
+    assert whole.polygon.is_valid and whole.area_m2 == pytest.approx(32.0**2, rel=0.02)
+
+
 def test_unsureness_is_passed_on() -> None:
     found = find(_field((10, 10, 30, 30, 0.9)), AT, 0.3, 0.5, {}, "poor registration")
     assert join(found, 0.16, 0.5)[0].unsure == "poor registration"
