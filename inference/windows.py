@@ -223,7 +223,8 @@ def read_rgb(view: View, tile: Tile) -> tuple[Rgb, Mask]:
             f"mosaic pixels are {pixels.dtype}: expected 8-bit RGB, convert it (gdal_translate -scale)"
         )
     rgb = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
-    return rgb, valid & (rgb.max(axis=2) > 0)
+    # Band by band: the largest along a pixel's three bytes took a twentieth of a patrol's judging.
+    return rgb, valid & (np.bitwise_or.reduce(pixels, axis=0) > 0)
 
 
 def read_height(view: View, tile: Tile) -> NDArray[np.float32]:
