@@ -1,8 +1,9 @@
 """Fits how a family's evidence is weighed, on places of its own, and says how true the probabilities are elsewhere.
 
 With frames: flown and stitched towns. Where no frame looks: composites on the photographs that may train. None of
-these is a place of `detect.py`, and none trained a network. Every number printed is of places that the weights behind
-it were not fitted on: a sixth of the places is left out in turn.
+these is a place of `detect.py`; no network learnt from these towns, but all know the photographs, with other things
+on them. Every number printed is of places that the weights behind it were not fitted on: a sixth of the towns, or of
+the photographs, is left out in turn.
 
     python benchmarks/fit_sureness.py waste --work DIR          # about 2 CPU-h; what is in DIR is not made again
     python benchmarks/fit_sureness.py waste --work DIR --write  # and puts the weights into the packaged card
