@@ -29,8 +29,8 @@ from inference.fitting import fit, fit_alone
 from inference.registry import serving_model
 from inference.sites import Family
 from inference.sureness import ALONE, ALONE_CUES, BARE, FAVOUR, Evidence
-from inference.training.evaluate import FAMILY, LEAST_M2, scene_request, scene_truth
-from inference.training.scoring import Case, Found, candidate_truth, score
+from inference.training.evaluate import FAMILY, LEAST_M2, labelled, scene_request, scene_truth
+from inference.training.scoring import Case, Found, score
 from simulators.composite import sample_photographs, write_composites
 
 FIRST_TOWN, SIZE_M = 8300, 170.0
@@ -65,23 +65,22 @@ def composed(count: int, work: Path) -> list[Town]:
     return towns
 
 
-def labelled(towns: Sequence[Town], family: Family) -> Labelled:
-    """Evidence of a family's proposals, and whether each is real; what counts neither way is left out."""
+def known(towns: Sequence[Town], family: Family) -> Labelled:
+    """Evidence of a family's proposals on all towns, and whether each is real."""
     evidence: list[Evidence] = []
     real: list[bool] = []
     for town in towns:
         mine = [w for w in town.found if w.family == family]
         case = Case(town.place, town.area_m2, tuple(Found(w.polygon, family, 0.5) for w in mine), town.truth)
-        for w, label in zip(mine, candidate_truth(case, family, LEAST_M2[family])[0], strict=True):
-            if label is not None:
-                evidence.append(w.evidence)
-                real.append(label)
+        some, which, _ = labelled(case, [w.evidence for w in mine], family)
+        evidence += some
+        real += which
     return evidence, real
 
 
 def fit_looked(towns: Sequence[Town], family: Family) -> Fit:
     """Weights where frames look."""
-    seen = [(e, real) for e, real in zip(*labelled(towns, family), strict=True) if e.looks]
+    seen = [(e, real) for e, real in zip(*known(towns, family), strict=True) if e.looks]
     return fit([e for e, _ in seen], [real for _, real in seen])
 
 
@@ -106,7 +105,7 @@ def favoured(cases: Sequence[Case], family: Family) -> float:
 
 
 def carried(before: Fit, looked: Fit) -> Fit:
-    """New weights where frames look; where none does, every candidate is as likely as it was."""
+    """New weights where frames look; where none does, every candidate is as likely as it was by `ALONE_CUES`."""
     added = {
         f"{ALONE}{n}": before.get(n, 0.0) + before.get(f"{ALONE}{n}", 0.0) - looked.get(n, 0.0) for n in ALONE_CUES
     }
@@ -147,7 +146,7 @@ def main() -> int:
     seen = left_out(towns, family, lambda t: fit_looked(t, family))
     told(f"{args.towns} flown towns, {family}", seen, family)
     looked = fit_looked(towns, family)
-    alone = left_out(composites, family, lambda t: fit_alone(*labelled(t, family), looked))
+    alone = left_out(composites, family, lambda t: fit_alone(*known(t, family), looked))
     told(f"{args.composites} composites, {family}, nothing favoured", alone, family)
     favour = favoured(alone, family)
     told(f"{args.composites} composites, {family}, favoured by {favour:g}", lifted(alone, favour), family)
@@ -155,7 +154,7 @@ def main() -> int:
     if args.frames_only:
         weights = carried(serving_model(args.model).card.calibration, looked)
     else:
-        weights = fit_alone(*labelled(composites, family), looked) | {FAVOUR: favour}
+        weights = fit_alone(*known(composites, family), looked) | {FAVOUR: favour}
     weights = {name: w for name, w in weights.items() if w}
     print(json.dumps(weights, indent=1))
     if args.write:

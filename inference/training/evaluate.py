@@ -188,20 +188,25 @@ def evaluate(
     return {f: score(cases, f, thresholds.get(f, 0.5), LEAST_M2[f]) for f in families}
 
 
+def labelled(case: Case, evidence: Sequence[Evidence], family: str) -> tuple[list[Evidence], list[bool], int]:
+    """Evidence of a place's candidates of a family, which of them are real, and how many true things have none.
+
+    Args:
+        case: The place; its `found` of this family are in the order of `evidence`.
+        evidence: Of each candidate of the family; what counts neither way is left out.
+        family: construction or sanitation.
+    """
+    truth, missed = candidate_truth(case, family, LEAST_M2[family])
+    known = [(e, real) for e, real in zip(evidence, truth, strict=True) if real is not None]
+    return [e for e, _ in known], [real for _, real in known], missed
+
+
 def _labelled(scenes: Sequence[JudgedScene], family: str) -> tuple[list[Evidence], list[bool], int]:
-    """Evidence and truth of every candidate of a family, and the number of true things with none."""
-    evidence: list[Evidence] = []
-    real: list[bool] = []
-    missed = 0
-    for scene in scenes:
-        mine: list[Candidate] = [c for c in scene.judged.candidates if c.family == family]
-        truth, lost = candidate_truth(scene.case(), family, LEAST_M2[family])
-        missed += lost
-        for candidate, label in zip(mine, truth, strict=True):
-            if label is not None:
-                evidence.append(candidate.evidence)
-                real.append(label)
-    return evidence, real, missed
+    parts = [
+        labelled(scene.case(), [c.evidence for c in scene.judged.candidates if c.family == family], family)
+        for scene in scenes
+    ]
+    return [e for part in parts for e in part[0]], [r for part in parts for r in part[1]], sum(p[2] for p in parts)
 
 
 def fit_weights(family: ModelFamily, scenes: Sequence[JudgedScene], before: dict[str, float]) -> dict[str, float]:
@@ -218,7 +223,11 @@ def fit_weights(family: ModelFamily, scenes: Sequence[JudgedScene], before: dict
         The weights; as before where the scenes hold too few candidates to tell.
     """
     evidence, real, _ = _labelled(scenes, FAMILY[family])
-    if len(evidence) < LEAST_CANDIDATES or not (any(real) and not all(real)):
+    return _fitted(evidence, real, before)
+
+
+def _fitted(evidence: Sequence[Evidence], real: Sequence[bool], before: dict[str, float]) -> dict[str, float]:
+    if len(evidence) < LEAST_CANDIDATES or len(set(real)) < 2:
         return dict(before)
     return fit_alone(evidence, real, before or fit(evidence, real))
 
@@ -257,7 +266,7 @@ def calibrate(
 
     evidence, real, missed = _labelled(scenes, FAMILY[family])
     card = read_model(folder)
-    weights = fit_weights(family, scenes, card.calibration)
+    weights = _fitted(evidence, real, card.calibration)
     if not weights:
         return {}
     scores = [probability(e, weights) for e in evidence]

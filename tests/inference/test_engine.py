@@ -69,6 +69,7 @@ def test_weights_of_before_a_branch_still_serve(tmp_path: Path, missing: tuple[s
 
 
 def test_all_branches_say_how_sure_and_two_outline() -> None:
+    """Two logits of waste come out: by shape alone, and with texture."""
     network = WasteNet().eval()
     backbone(network)
     assert network.texture is not None

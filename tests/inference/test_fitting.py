@@ -51,6 +51,7 @@ def _drawn(count: int, seed: int) -> tuple[list[Evidence], list[bool]]:
 
 
 def test_fitted_weights_are_calibrated_on_other_candidates() -> None:
+    """Ten equally filled bins of 600 candidates that the fit has not seen."""
     weights = fit(*_drawn(400, 1))
     evidence, truth = _drawn(600, 2)
     p = np.array([probability(e, weights) for e in evidence])
@@ -60,6 +61,7 @@ def test_fitted_weights_are_calibrated_on_other_candidates() -> None:
 
 
 def test_weights_without_frames_are_calibrated_where_the_others_are_not() -> None:
+    """And keep to the bounds together with those that they are added to."""
     base = {**DEFAULT, "bias": 3.0, "height": 1.0}
     fitted = fit_alone(*_drawn(400, 1), base)
     evidence, truth = _drawn(600, 2)
@@ -75,12 +77,14 @@ def test_weights_without_frames_are_calibrated_where_the_others_are_not() -> Non
 
 
 def test_too_few_to_fit_leaves_the_networks_word() -> None:
+    """Or one outcome only: nothing can be learnt from that."""
     assert fit(*_drawn(5, 1)) == DEFAULT
     evidence, _ = _drawn(50, 1)
     assert fit(evidence, [True] * 50) == DEFAULT
 
 
 def test_the_surveys_edge_can_only_speak_against_a_candidate() -> None:
+    """Every false one lies at the edge here, no real one."""
     evidence, truth = _drawn(400, 5)
     edges = [replace(e, edge=not real) for e, real in zip(evidence, truth, strict=True)]
     weights = fit(edges, truth)
@@ -161,12 +165,14 @@ def test_scenes_without_frames_leave_what_frames_are_worth() -> None:
 
 
 def test_too_few_candidates_leave_a_card_as_it_was(tmp_path: Path) -> None:
+    """To the byte."""
     card = _card(tmp_path)
     assert calibrate("waste", [_judged(*_drawn(LEAST_CANDIDATES - 1, 3))], tmp_path) == {}
     assert (tmp_path / "card.json").read_text() == card
 
 
 def test_a_new_model_is_calibrated_for_every_patrol(tmp_path: Path) -> None:
+    """With frames, without, and for one picture alone."""
     _card(tmp_path)
     weights = calibrate("waste", [_judged(*_drawn(300, 3))], tmp_path)
     card = json.loads((tmp_path / "card.json").read_text())

@@ -85,6 +85,7 @@ def test_a_weak_model_is_bounded_by_the_hectare() -> None:
 
 
 def test_the_word_of_both_branches_ranks_where_there_is_one() -> None:
+    """Shape alone ranks them the other way."""
     one = find(_field((10, 10, 30, 30, 0.9)), AT, 0.3, 0.5, {})[0]
     proposals = [replace(one, mean=0.9, extra={"both": 0.2}), replace(one, mean=0.6, extra={"both": 0.8})]
     assert strongest(proposals, 1) == [proposals[1]]

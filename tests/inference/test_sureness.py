@@ -117,6 +117,7 @@ def test_texture_speaks_for_and_against_waste_beside_shape() -> None:
 
 
 def test_only_what_no_frame_sees_and_more_than_a_picture_tells_of_is_favoured() -> None:
+    """By the log-odds in the card, no more."""
     favoured = DEFAULT | {FAVOUR: 1.5}
     alone, seen, bare = Evidence(0.5, 0.6, 8.0, (), 0.4), Evidence(0.5, 0.6, 8.0, (0.5,), 0.4), Evidence(0.5, 0.6, 8.0)
     assert log_odds(alone, favoured) == pytest.approx(log_odds(alone, DEFAULT) + 1.5)

@@ -11,7 +11,7 @@ from pyproj import Transformer
 from shapely.geometry import mapping
 
 from inference.engine import load_model, read_card
-from inference.registry import serving_folder
+from inference.registry import promote, serving_folder
 from inference.sureness import FAVOUR
 from inference.training.evaluate import scene_request, scene_truth
 from inference.training.scenes import held_out, scene_folders
@@ -48,18 +48,21 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_that_cannot_be_calibrated_is_kept(data: Path) -> None:
+    """Hours of training are not lost because the held-out places hold too little."""
     card = read_card(data / "model-waste")
     assert card.calibration == {}
     assert load_model(data / "model-waste", "cpu").card == card
 
 
 def test_a_trained_model_is_calibrated_with_and_without_frames(trained: Path) -> None:
+    """Its card has weights for a patrol, for a mosaic alone and for one picture."""
     card = read_card(trained)
     assert {name.split("_")[0] for name in card.calibration} >= {"bias", "looks", "alone", "bare"}
     assert 0.2 < card.threshold <= 0.5
 
 
 def test_a_trained_model_is_measured_before_it_serves(data: Path, trained: Path, tmp_path: Path) -> None:
+    """By its folder, without a registry of its own."""
     code, out, _ = run("evaluate", "--data", data, "--model", trained, "--pictures", tmp_path / "mistakes", "--json")
     assert code == 0
     measures = json.loads(out)
@@ -93,6 +96,7 @@ def reviewed(data: Path, patrols: Path) -> Path:
 
 
 def test_reviews_teach_and_what_was_learnt_can_be_taken_back(data: Path, tmp_path: Path) -> None:
+    """What frames are worth, the favour and the threshold stay as they were."""
     reviews, registry = reviewed(data, tmp_path / "patrols"), tmp_path / "models"
     arguments = ("--data", data, "--patrols", tmp_path / "patrols", "--reviews", reviews, "--models", registry)
     code, out, _ = run("learn", "waste", *arguments, "--steps", 4, "--threads", 1, "--json")
@@ -104,6 +108,8 @@ def test_reviews_teach_and_what_was_learnt_can_be_taken_back(data: Path, tmp_pat
     assert learnt.calibration["looked"] == packaged.calibration["looked"]
     assert learnt.calibration.get(FAVOUR) == packaged.calibration.get(FAVOUR)
     assert learnt.threshold == packaged.threshold
-    if told["promoted"]:
-        code, out, _ = run("rollback", "waste", "--models", registry, "--why", "more false alarms", "--json")
-        assert code == 0 and json.loads(out)["serving"] != told["model"]
+    if not told["promoted"]:
+        promote("waste", told["model"], registry, "by hand")
+    assert serving_folder("waste", registry).name == told["model"]
+    code, out, _ = run("rollback", "waste", "--models", registry, "--why", "more false alarms", "--json")
+    assert code == 0 and json.loads(out)["serving"] != told["model"]

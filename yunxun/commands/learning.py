@@ -68,7 +68,7 @@ def _calibrated(family: Family, folder: Path, data: Path, report: Report) -> lis
 
     with TemporaryDirectory(prefix="yunxun-trial-") as trial:
         try:
-            measures = calibrate_new(family.value, folder, [data], None, Path(trial), report)
+            measures = calibrate_new(family.value, folder, [data], None, Path(trial) / "registry", report)
         except InferenceError as error:
             return [f"its probabilities are not calibrated: {error}"]
     lines = [f"  {key:<22} {value}" for key, value in measures.items()]
